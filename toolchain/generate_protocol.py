@@ -15,12 +15,14 @@ Groups = dict[str, dict[str, dict[str, Any]]]
 
 def solidity(groups: Groups) -> str:
     lines = ["// SPDX-License-Identifier: Apache-2.0", f"// {NOTE}", "pragma solidity ^0.8.28;", ""]
-    lines += ["/// @notice Constants of the protocol; docs/parameters.md gives the reason of each.", "library Protocol {"]
+    lines += ["/// @notice Constants of the protocol; docs/parameters.md gives the reason of each."]
+    lines += ["library Protocol {"]
     for constants in groups.values():
         for name, constant in constants.items():
             kind = constant.get("solidity", "uint256")
             if kind:
-                lines += [f"    /// @dev {constant['unit']}", f"    {kind} internal constant {name} = {constant['value']};"]
+                lines.append(f"    /// @dev {constant['unit']}")
+                lines.append(f"    {kind} internal constant {name} = {constant['value']};")
     return "\n".join([*lines, "}", ""])
 
 
