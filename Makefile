@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
 
 .cache/platform: toolchain/platform.sh
 	@bash toolchain/platform.sh $(PYTHON)
@@ -40,3 +40,18 @@ node_modules/.installed: package-lock.json $(VENV)/.installed
 
 .PHONY: setup
 setup: node_modules/.installed ## install everything below this folder (nothing outside it)
+
+.PHONY: check test generate demo gas bench fuzz clean
+check: setup ## formatters, linters, both type checkers, layers, generated files, links in docs
+	@$(RUN)/python toolchain/run_checks.py
+
+# make test GROUP=sdk ARGS="-k voucher" runs a part.
+test: setup ## contracts (forge, Ape, rule machines), SDK, node agents, the demo as a user runs it
+	@$(RUN)/python toolchain/run_tests.py $(GROUP) $(if $(ARGS),-- $(ARGS))
+
+generate: setup ## write what is generated: constants, artifacts, bindings, reference pages
+	@$(RUN)/python toolchain/run_checks.py --generate
+
+clean: ## remove what was built and every cache of this folder; keeps .venv and node_modules
+	@rm -rf .build .cache/ape .cache/solc .cache/import_linter .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@find . -name __pycache__ -not -path './node_modules/*' -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,122 @@
+"""`make test`: the test groups one after the other, each with its seconds against its budget, the sum last.
+
+    python toolchain/run_tests.py [GROUP ...] [-- ARGUMENTS FOR PYTEST]
+
+A group that has no folder yet is named as such. A group that collects no test, dies or leaves no closing line fails.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rs"]
+APE = [str(BIN / "ape"), "test", "-q", "--network", "ethereum:local:foundry", "--tb=short", "-rs"]
+CLOSING = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s.*$")
+FORGE_CLOSING = re.compile(r"(\d+) tests? passed, (\d+) failed, (\d+) skipped")
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Group:
+    name: str
+    budget: int
+    """Seconds on two cores."""
+    command: list[str]
+    paths: tuple[str, ...]
+    kind: str = "pytest"
+
+
+GROUPS = [
+    Group("forge", 180, ["forge", "test"], ("tests/contracts/forge",), kind="forge"),
+    Group("contracts", 240, APE, ("tests/contracts",)),
+    Group(
+        "sdk",
+        240,
+        [*PYTEST, "--ignore=tests/sdk/devnet", "--ignore=tests/sdk/test_demo.py"],
+        ("tests/sdk", "tests/toolchain"),
+    ),
+    Group("devnet", 300, PYTEST, ("tests/sdk/devnet", "tests/sdk/test_demo.py")),
+    Group("examples", 90, PYTEST, ("tests/examples",)),
+]
+
+
+def subjects(group: Group) -> list[str]:
+    """The paths of a group that hold tests."""
+    if group.kind == "forge":
+        return [path for path in group.paths if any((ROOT / path).rglob("*.t.sol"))]
+    return [path for path in group.paths if (ROOT / path).is_file() or any((ROOT / path).rglob("test_*.py"))]
+
+
+def run(group: Group, paths: list[str], extra: list[str]) -> Counter[str]:
+    """Run one group with its output passed through; its outcomes by name (`passed`, `failed`, `errors`, …)."""
+    command = group.command if group.kind == "forge" else [*group.command, *extra, *paths]
+    print(f"--- {group.name} (budget {group.budget} s): {' '.join(command[-4:])}", flush=True)
+    began = time.monotonic()
+    outcomes: Counter[str] = Counter()
+    closed = False
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        plain = ANSI.sub("", line).strip()
+        if group.kind == "forge" and plain.startswith("Ran ") and (match := FORGE_CLOSING.search(plain)):
+            if " test suites " in plain or ("test suite" in plain and not closed):
+                outcomes = Counter(dict(zip(("passed", "failed", "skipped"), map(int, match.groups()), strict=True)))
+                closed = True
+        elif group.kind == "pytest" and (match := CLOSING.match(plain)):
+            pairs = (part.split() for part in match.group(1).split(", "))
+            outcomes = Counter({name: int(number) for number, name in pairs})
+            closed = True
+    code = process.wait()
+    seconds = time.monotonic() - began
+    bad = outcomes["failed"] + outcomes["error"] + outcomes["errors"]
+    if (code != 0 or not closed or not outcomes["passed"] + outcomes["skipped"]) and not bad:
+        outcomes["error"] += 1
+        bad = 1
+        print(f"--- {group.name}: exit code {code}, {'no test ran' if closed else 'no closing line'}", flush=True)
+    over = "" if seconds <= group.budget else ", OVER BUDGET"
+    print(f"--- {group.name}: {'failed' if bad else 'ok'}, {seconds:.0f} s of {group.budget} s{over}", flush=True)
+    return outcomes
+
+
+def main() -> int:
+    arguments = sys.argv[1:]
+    extra = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
+    wanted = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    unknown = set(wanted) - {group.name for group in GROUPS}
+    if unknown:
+        print(f"no test group {', '.join(sorted(unknown))}; there are: {', '.join(group.name for group in GROUPS)}")
+        return 2
+    began = time.monotonic()
+    total: Counter[str] = Counter()
+    for group in GROUPS:
+        if wanted and group.name not in wanted:
+            continue
+        if paths := subjects(group):
+            total += run(group, paths, extra)
+        else:
+            print(f"--- {group.name}: no tests yet", flush=True)
+    errors = total.pop("errors", 0) + total.pop("error", 0)
+    if errors:
+        total["errors"] = errors
+    order = ["failed", "passed", "skipped", "deselected", "xfailed", "xpassed", "warnings", "warning", "errors"]
+    parts = [f"{total[name]} {name}" for name in order if total[name]]
+    closing = f" {', '.join(parts) or 'no tests ran'} in {time.monotonic() - began:.2f}s "
+    closing = closing.center(80, "=")
+    print(closing, flush=True)
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    (ROOT / ".cache" / "closing-line").write_text(closing + "\n")
+    return bool(total["failed"] or errors or not total["passed"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
