@@ -1,0 +1,139 @@
+"""`blackhole`: the root of the command line.
+
+Groups are named here with their help and imported only when one of their commands runs, so `blackhole --help` stays
+fast. Global options may stand anywhere on the line. Exit codes are those of `blackhole.errors` (docs/cli.md).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from blackhole.cli import context, output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GROUPS: dict[str, tuple[str, str]] = {
+    "account": ("blackhole.cli.account", "Keys and what they hold."),
+    "escrow": ("blackhole.cli.escrow", "Your balance in the bank: deposit, withdraw, allow, lanes."),
+    "storage": ("blackhole.cli.storage", "Store files, read them back, keep them healthy."),
+    "node": ("blackhole.cli.node", "Run a node and earn."),
+    "devnet": ("blackhole.cli.devnet", "A whole network of real processes on this machine."),
+    "doctor": ("blackhole.cli.doctor", "Find what is wrong here, and the command that mends it."),
+}
+"""Group name: (module with `app: typer.Typer`, help line)."""
+
+_FLAGS = {"--json": "--json", "--yes": "--yes", "-y": "--yes", "--dry-run": "--dry-run"}
+_FLAGS |= {"-v": "--verbose", "--verbose": "--verbose", "-vv": "--verbose"}
+
+
+def hoist(arguments: Sequence[str]) -> list[str]:
+    """Move global options to the front, wherever they stand; everything after `--` is left alone."""
+    front: list[str] = []
+    rest: list[str] = []
+    stream: Iterator[str] = iter(arguments)
+    for argument in stream:
+        if argument == "--":
+            rest += [argument, *stream]
+        elif argument in _FLAGS:
+            front += [_FLAGS[argument]] * (2 if argument == "-vv" else 1)
+        elif argument == "--network":
+            value = next(stream, None)
+            front += [argument] if value is None else [argument, value]
+        elif argument.startswith("--network="):
+            front.append(argument)
+        else:
+            rest.append(argument)
+    return front + rest
+
+
+class LazyGroup(TyperGroup):
+    """A group whose members are imported when they are invoked or asked to complete."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(GROUPS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in GROUPS:
+            return None
+        if cmd_name not in self.commands:
+            group: typer.Typer = import_module(GROUPS[cmd_name][0]).app
+            # One look for all groups, no import of rich, completion installed from the root only.
+            group.rich_markup_mode = None
+            group._add_completion = False
+            group.info.no_args_is_help = True
+            group.info.help = group.info.help or GROUPS[cmd_name][1]
+            self.commands[cmd_name] = typer.main.get_command(group)
+        return self.commands[cmd_name]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in GROUPS.items()])
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, hoist(args))
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start here: blackhole devnet up --detach; blackhole storage put FILE; blackhole storage get CAP",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"blackhole {version('blackhole')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    network: Annotated[
+        str | None,
+        typer.Option(envvar="BLACKHOLE_NETWORK", help="Network: a name, a network.json or a run folder."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, errors included.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending or overwriting.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more on stderr.")] = 0,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Blackhole: buy and sell storage, and pay only for what was provably delivered."""
+    context.use(context.Options(network=network, json=as_json, yes=yes, dry_run=dry_run, verbose=verbose))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit the process with its documented code."""
+    raw = list(sys.argv[1:] if arguments is None else arguments)
+    # Parsing itself can fail, and that failure must be JSON too when JSON was asked for.
+    context.use(context.Options(json="--json" in raw))
+    sys.exit(run(raw))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line in this process and return its exit code."""
+    try:
+        result = app(list(arguments), prog_name="blackhole", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    except BaseException as error:  # noqa: BLE001 every error becomes a message and a documented code
+        code = output.fail(error)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The command line's conventions: lazy groups, options anywhere, one JSON object, documented exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from blackhole.cli import output
+from blackhole.cli.app import GROUPS, hoist, run
+
+
+def blackhole(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "blackhole.cli.app", *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_help_names_every_group_without_loading_one() -> None:
+    code = "import sys, blackhole.cli.app as a; a.run(['--help']); print('LOADED', *sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True).stdout
+    loaded = set(shown.split("LOADED")[1].split())
+    assert all(f"\n  {name} " in shown for name in GROUPS)
+    assert not loaded & {module for module, _ in GROUPS.values()}
+    assert not loaded & {"rich", "aiohttp", "pydantic", "numpy", "cryptography"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["storage", "get", "--json", "X"], ["--json", "storage", "get", "X"]),
+        (["a", "--network", "dev", "-y"], ["--network", "dev", "--yes", "a"]),
+        (["a", "--network=dev"], ["--network=dev", "a"]),
+        (["a", "--", "--json"], ["a", "--", "--json"]),
+        (["a", "-vv"], ["--verbose", "--verbose", "a"]),
+        (["a", "--network"], ["--network", "a"]),
+    ],
+)
+def test_global_options_may_stand_anywhere(given: list[str], expected: list[str]) -> None:
+    assert hoist(given) == expected
+
+
+def test_a_usage_error_is_one_json_object_and_code_2() -> None:
+    done = blackhole("nowhere", "--json")
+    assert done.returncode == 2
+    assert done.stderr == ""
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "usage"
+    assert "nowhere" in error["message"]
+    assert error["hint"]
+
+
+def test_a_usage_error_for_people_goes_to_stderr() -> None:
+    done = blackhole("nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert "next: " in done.stderr
+
+
+def test_no_command_shows_help_and_code_2() -> None:
+    done = blackhole()
+    assert done.returncode == 2
+    assert "Commands:" in done.stderr
+
+
+def test_amounts_in_wei_are_decimal_strings() -> None:
+    assert output.plain({"cost_wei": 2**70, "shards": 3, "x": {"y_wei": [1]}}) == {
+        "cost_wei": str(2**70),
+        "shards": 3,
+        "x": {"y_wei": ["1"]},
+    }
+
+
+def test_hole_shows_every_digit() -> None:
+    assert output.hole(1_250_000_000_000_000_000) == "1.25 HOLE"
+    assert output.hole(1) == "0.000000000000000001 HOLE"
+    assert output.hole(-(10**18)) == "-1 HOLE"
+
+
+def test_errors_carry_their_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    from blackhole import errors
+
+    failure = errors.UsageError("It is wrong.", hint="Do it right.")
+    assert output.fail(failure) == 2
+    assert capsys.readouterr().err == "error: It is wrong.\n  next: Do it right.\n"
+    assert output.fail(KeyboardInterrupt()) == output.INTERRUPTED
+
+
+def test_a_question_nobody_can_answer_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from blackhole import errors
+
+    with (tmp_path / "empty").open("w+") as silent:
+        monkeypatch.setattr(sys, "stdin", silent)
+        with pytest.raises(errors.UsageError):
+            output.confirm("Spend it?")
+
+
+def test_run_returns_zero_for_help() -> None:
+    assert run(["--help"]) == 0
