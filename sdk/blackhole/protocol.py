@@ -80,12 +80,12 @@ PROVE_WINDOW: Final = 21_600
 """s. 6 hours: long enough for a restart, at most PERIOD / 2."""
 PROVE_BLOCKS: Final = 3_600
 """blocks. The window also lasts this many blocks: a halted chain faults nobody."""
-DEVNET_PERIOD: Final = 12
-"""s. A period of a devnet, whose driver steps the clock."""
-DEVNET_PROVE_WINDOW: Final = 5
-"""s. At most half the devnet's period."""
-DEVNET_PROVE_BLOCKS: Final = 5
-"""blocks. As PROVE_BLOCKS, in proportion."""
+DEVNET_PERIOD: Final = 240
+"""s. 240 blocks of a devnet, a minute of wall time: its driver jumps to the next period long before."""
+DEVNET_PROVE_WINDOW: Final = 120
+"""s. At most half the period, and 30 s of wall time: no slow machine misses a proof."""
+DEVNET_PROVE_BLOCKS: Final = 8
+"""blocks. As PROVE_BLOCKS, in proportion; two seconds of wall time."""
 DRAW_DELAY: Final = 2
 """blocks. The target block is fixed before anybody can know its hash."""
 START_LEAD: Final = 2
@@ -110,3 +110,9 @@ SERVE_AHEAD: Final = 1_048_576
 """bytes. A node serves at most 1 MiB beyond the last voucher."""
 QUOTE_VALID: Final = 600
 """s. A quote holds for 10 minutes."""
+
+# devnet
+BLOCK_MILLISECONDS: Final = 250
+"""ms of wall time. A block every quarter second, each one second of chain time after the last."""
+PERIOD_WALL_MAX: Final = 20
+"""s of wall time. A period whose expected proofs do not all come is ended all the same."""
