@@ -56,6 +56,10 @@ library Protocol {
     uint256 internal constant CLOSE_MAX = 604800;
     /// @dev s
     uint256 internal constant CLOSE_INTERVAL = 5184000;
+    /// @dev wei
+    uint256 internal constant MIN_BOND_MAX = 1000000000000000000000000;
+    /// @dev bytes
+    uint256 internal constant ENDPOINT_MAX = 256;
     /// @dev s
     uint256 internal constant UPGRADE_DELAY = 2419200;
     /// @dev s

@@ -68,6 +68,12 @@ CLOSE_MAX: Final = 604_800
 """s. The Guardian closes entries for at most 7 days."""
 CLOSE_INTERVAL: Final = 5_184_000
 """s. Once in 60 days a service, so a captured Guardian cannot close a market."""
+MIN_BOND_MAX: Final = 1_000_000_000_000_000_000_000_000
+"""wei. A million HOLE: a vote cannot price every operator out of a service."""
+
+# registry
+ENDPOINT_MAX: Final = 256
+"""bytes. A URL with a DNS name fits; an event is not a store."""
 
 # upgrade
 UPGRADE_DELAY: Final = 2_419_200
