@@ -25,6 +25,8 @@ library Protocol {
     /// @dev s
     uint256 internal constant FEE_NOTICE = 2592000;
     /// @dev s
+    uint256 internal constant FEE_EPOCH = 604800;
+    /// @dev s
     uint256 internal constant EXIT = 1814400;
     /// @dev s
     uint256 internal constant ROUND = 518400;
@@ -62,6 +64,8 @@ library Protocol {
     uint256 internal constant ENDPOINT_MAX = 256;
     /// @dev s
     uint256 internal constant UPGRADE_DELAY = 2419200;
+    /// @dev s
+    uint256 internal constant UPGRADE_WINDOW = 1209600;
     /// @dev s
     uint256 internal constant PERIOD = 86400;
     /// @dev s

@@ -30,6 +30,8 @@ FEE_BPS_MAX: Final = 500
 """bps. No vote can take more than 5 % of a payment."""
 FEE_NOTICE: Final = 2_592_000
 """s. Fees change with 30 days' notice: longer than an exit."""
+FEE_EPOCH: Final = 604_800
+"""s. Burned fees are counted by week; emission follows them."""
 
 # vault
 EXIT: Final = 1_814_400
@@ -78,6 +80,8 @@ ENDPOINT_MAX: Final = 256
 # upgrade
 UPGRADE_DELAY: Final = 2_419_200
 """s. EXIT + 7 days: whoever dislikes an upgrade has left with his stake before it runs."""
+UPGRADE_WINDOW: Final = 1_209_600
+"""s. An announced upgrade runs within 14 days of its wait or lapses: none stays loaded for ever."""
 
 # storage
 PERIOD: Final = 86_400
