@@ -1,0 +1,216 @@
+"""The journal: what is acknowledged is found again, what was torn is not, and damage is never hidden."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import struct
+import subprocess
+import sys
+import textwrap
+import zlib
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from blackhole.errors import DiskFull, JournalError, JournalInUse
+from blackhole.journal import Journal, Record
+
+
+class Step(StrEnum):
+    SIGNED = "signed"
+    SENT = "sent"
+
+
+def reopen(path: Path) -> list[Record[Step]]:
+    with Journal.open(path, "test", Step) as journal:
+        return journal.records()
+
+
+def test_records_come_back_in_order_with_their_fields(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.journal"
+    with Journal.open(path, "test", Step) as journal:
+        journal.append(Step.SIGNED, nonce=1, raw="0x02", wei="100000000000000000000")
+        journal.append_many([Record(Step.SENT, {"nonce": 1}), Record(Step.SENT, {"nonce": 2})])
+        assert [record.step for record in journal.records()] == [Step.SIGNED, Step.SENT, Step.SENT]
+    found = reopen(path)
+    assert found[0].fields == {"nonce": 1, "raw": "0x02", "wei": "100000000000000000000"}
+    assert found[2]["nonce"] == 2
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_frames_are_length_and_crc_before_json(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with Journal.open(path, "test", Step) as journal:
+        journal.append(Step.SIGNED, nonce=1)
+    content = path.read_bytes()
+    length, crc = struct.unpack(">II", content[:8])
+    assert content[8 : 8 + length] == b'{"schema":1,"kind":"test"}'
+    assert zlib.crc32(content[8 : 8 + length]) == crc
+    assert content[16 + length :] == b'{"v":1,"step":"signed","nonce":1}'
+
+
+def test_torn_end_is_cut_off_at_every_length(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with Journal.open(path, "test", Step) as journal:
+        journal.append(Step.SIGNED, nonce=1)
+        whole = path.read_bytes()
+        journal.append_many([Record(Step.SENT, {"nonce": n}) for n in range(3)])
+    content = path.read_bytes()
+    for length in range(len(whole), len(content)):
+        path.write_bytes(content[:length])
+        assert [record.step for record in reopen(path)] == [Step.SIGNED]
+        assert path.read_bytes() == whole
+    path.write_bytes(whole + b"\0" * 5000)
+    assert len(reopen(path)) == 1
+    with Journal.open(path, "test", Step) as journal:
+        journal.append(Step.SENT, nonce=9)
+    assert [record["nonce"] for record in reopen(path)] == [1, 9]
+
+
+def test_torn_header_is_written_again_but_a_foreign_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with Journal.open(path, "test", Step):
+        pass
+    header = path.read_bytes()
+    for length in range(len(header)):
+        path.write_bytes(header[:length])
+        assert reopen(path) == []
+    foreign = b"#!/bin/sh\necho something else\n"
+    path.write_bytes(foreign)
+    with pytest.raises(JournalError, match="not a journal"):
+        reopen(path)
+    assert path.read_bytes() == foreign
+
+
+def test_damage_before_a_readable_record_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with Journal.open(path, "test", Step) as journal:
+        starts = []
+        for nonce in range(4):
+            starts.append(path.stat().st_size)
+            journal.append(Step.SIGNED, nonce=nonce)
+    content = path.read_bytes()
+    for position in range(8, starts[-1]):
+        damaged = bytearray(content)
+        damaged[position] ^= 0xFF
+        path.write_bytes(damaged)
+        with pytest.raises(JournalError, match="damaged"):
+            reopen(path)
+        assert path.read_bytes() == damaged
+
+
+def test_other_kind_newer_schema_and_unknown_step_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with Journal.open(path, "test", Step) as journal:
+        journal.append(Step.SIGNED, nonce=1)
+    with pytest.raises(JournalError, match="journal of 'test'"):
+        Journal.open(path, "other", Step)
+
+    class Fewer(StrEnum):
+        SENT = "sent"
+
+    with pytest.raises(JournalError, match="unknown step 'signed'"):
+        Journal.open(path, "test", Fewer)
+    payload = b'{"schema":2,"kind":"test"}'
+    path.write_bytes(struct.pack(">II", len(payload), zlib.crc32(payload)) + payload)
+    with pytest.raises(JournalError, match="newer version"):
+        reopen(path)
+    assert len(reopen(tmp_path / "b")) == 0
+
+
+def test_second_holder_is_told_who_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with Journal.open(path, "test", Step):
+        with pytest.raises(JournalInUse) as caught:
+            Journal.open(path, "test", Step)
+        assert caught.value.holder == os.getpid()
+        code = f"from tests_step import *; Journal.open({str(path)!r}, 'test', Step)"
+        (tmp_path / "tests_step.py").write_text(STEP)
+        result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert f"in use by process {os.getpid()}" in result.stderr
+    assert reopen(path) == []
+
+
+def test_a_forked_child_cannot_write_into_its_parents_journal(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with Journal.open(path, "test", Step) as journal:
+        child = os.fork()
+        if child == 0:
+            try:
+                journal.append(Step.SENT)
+            except JournalError:
+                os._exit(7)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        journal.append(Step.SIGNED)
+    assert [record.step for record in reopen(path)] == [Step.SIGNED]
+
+
+def test_compact_replaces_the_records(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with Journal.open(path, "test", Step) as journal:
+        for nonce in range(100):
+            journal.append_many([Record(Step.SIGNED, {"nonce": nonce})])
+        before = path.stat().st_size
+        journal.compact(journal.records()[-2:])
+        assert path.stat().st_size < before / 10
+        journal.append(Step.SENT, nonce=100)
+    assert [record["nonce"] for record in reopen(path)] == [98, 99, 100]
+    assert {file.name for file in tmp_path.iterdir()} == {"a", "a.lock"}
+
+
+def test_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    with Journal.open(path, "test", Step) as journal:
+        journal.append(Step.SIGNED, nonce=1)
+        whole = path.read_bytes()
+        real = os.pwrite
+
+        def partly(descriptor: int, data: bytes, offset: int) -> int:
+            if len(data) < 10:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(descriptor, data[: len(data) // 2], offset)
+
+        monkeypatch.setattr(os, "pwrite", partly)
+        with pytest.raises(DiskFull):
+            journal.append(Step.SENT, nonce=1)
+        monkeypatch.undo()
+        assert path.read_bytes() == whole
+        journal.append(Step.SENT, nonce=2)
+    assert [record["nonce"] for record in reopen(path)] == [1, 2]
+
+
+STEP = textwrap.dedent("""
+    from enum import StrEnum
+    from blackhole.journal import Journal, Record
+    class Step(StrEnum):
+        SIGNED = "signed"
+        SENT = "sent"
+""")
+
+
+@pytest.mark.parametrize(
+    ("point", "found"),
+    [
+        ("test:sent", ["signed", "sent"]),
+        ("test:sent:before", ["signed"]),
+        ("test:sent:torn", ["signed"]),
+        ("test:sent:2", ["signed", "sent", "signed", "sent"]),
+        ("test:sent:2:torn", ["signed", "sent", "signed"]),
+    ],
+)
+def test_crash_point_kills_at_the_named_step(tmp_path: Path, point: str, found: list[str]) -> None:
+    path = tmp_path / "a"
+    code = STEP + textwrap.dedent(f"""
+        journal = Journal.open({str(path)!r}, "test", Step)
+        for nonce in range(5):
+            journal.append(Step.SIGNED, nonce=nonce)
+            journal.append(Step.SENT, nonce=nonce)
+    """)
+    environment = {**os.environ, "BLACKHOLE_CRASH_AT": point}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, timeout=60)
+    assert result.returncode == -signal.SIGKILL
+    assert [str(record.step) for record in reopen(path)] == found
