@@ -88,10 +88,9 @@ def size(count: float) -> str:
 
 def hole(wei: int) -> str:
     """Wei as HOLE with all its digits: 1.25 HOLE."""
-    sign, wei = ("-", -wei) if wei < 0 else ("", wei)
-    whole, rest = divmod(wei, 10**18)
-    digits = f"{rest:018d}".rstrip("0")
-    return f"{sign}{whole}.{digits} HOLE" if digits else f"{sign}{whole} HOLE"
+    from blackhole.units import format_tokens
+
+    return f"{format_tokens(wei)} HOLE"
 
 
 class Progress:
