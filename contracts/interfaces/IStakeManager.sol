@@ -145,8 +145,8 @@ interface IStakeManager {
     error InvalidReserveEnd(uint40 until);
     /// @notice The staker takes no new reserves.
     error ReserveClosed(uint32 node, uint16 service);
-    /// @notice The reserve may be freed by its staker from `at`.
-    error ReserveLive(uint256 at);
+    /// @notice The reserve may be freed by its staker from `freeableAt`.
+    error ReserveLive(uint256 freeableAt);
     /// @notice A bounty is at most `max` bps here.
     error BountyTooHigh(uint16 bountyBps, uint256 max);
     /// @notice The claim's id was used before.

@@ -179,8 +179,8 @@ contract StakeManager is IStakeManager {
         Stake storage stake = _stakes[node][service];
         uint96 reserved = stake.reserved;
         if (reserved == 0) revert ZeroAmount();
-        uint256 at = stake.reservedUntil + Protocol.UNRESERVE_DELAY;
-        if (block.timestamp < at) revert ReserveLive(at);
+        uint256 freeableAt = stake.reservedUntil + Protocol.UNRESERVE_DELAY;
+        if (block.timestamp < freeableAt) revert ReserveLive(freeableAt);
         stake.reserved = 0;
         stake.reservedUntil = 0;
         emit Unreserved(node, service, reserved);
