@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {DelayedUpgrade} from "../governance/DelayedUpgrade.sol";
 import {IArbitrator} from "../interfaces/IArbitrator.sol";
 import {IClaimSource, IDisputeManager} from "../interfaces/IDisputeManager.sol";
 import {IPaymentHub} from "../interfaces/IPaymentHub.sol";
@@ -8,10 +9,9 @@ import {IReceipts} from "../interfaces/IReceipts.sol";
 import {IServiceCatalog} from "../interfaces/IServiceCatalog.sol";
 import {IStakeManager} from "../interfaces/IStakeManager.sol";
 import {Protocol} from "../libraries/Protocol.sol";
-import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.sol";
 
 /// @title Faults and claims. See {IDisputeManager} for what each call requires.
-contract DisputeManager is IDisputeManager, Initializable {
+contract DisputeManager is IDisputeManager, DelayedUpgrade {
     /// @notice Appoints the arbitrator.
     address public immutable timelock;
     /// @notice The HOLE hub: holds the bonds.
@@ -36,12 +36,13 @@ contract DisputeManager is IDisputeManager, Initializable {
     // keccak256(abi.encode(uint256(keccak256("blackhole.storage.DisputeManager")) - 1)) & ~bytes32(uint256(0xff))
     bytes32 private constant STORAGE_SLOT = 0xf0a7749d92518299f583f707a8697fc25aeac41f55d70d8dd886bbe1b3c0f800;
 
-    constructor(address timelock_, IPaymentHub hub_, IStakeManager vault_, IServiceCatalog catalog_) {
+    constructor(address timelock_, IPaymentHub hub_, IStakeManager vault_, IServiceCatalog catalog_)
+        DelayedUpgrade(timelock_)
+    {
         timelock = timelock_;
         hub = hub_;
         vault = vault_;
         catalog = catalog_;
-        _disableInitializers();
     }
 
     /// @notice Appoints the first arbitrator. Once, by the deployment.
@@ -89,9 +90,7 @@ contract DisputeManager is IDisputeManager, Initializable {
         stored.arbitrator = $.arbitrator;
         vault.freeze(claim, node, service, amount);
         _lockBond(2 * claim, msg.sender, staker, stored.bond);
-        emit ClaimOpened(
-            claim, msg.sender, node, service, source, receipt, amount, stored.bond, stored.deadline, evidence
-        );
+        _emitOpened(claim, source, receipt, evidence);
     }
 
     /// @inheritdoc IDisputeManager
@@ -217,6 +216,12 @@ contract DisputeManager is IDisputeManager, Initializable {
         if (sourceHub != address(hub)) revert WrongHub(sourceHub);
         if (msg.sender != payer) revert NotReceiptPayer(receipt, msg.sender);
         if (amount > settled) revert AmountAboveSettled(amount, settled);
+    }
+
+    /// @dev On its own for the legacy pipeline's stack.
+    function _emitOpened(uint256 claim, address source, bytes32 receipt, bytes32 evidence) private {
+        Claim memory c = _storage().claims[claim];
+        emit ClaimOpened(claim, c.claimant, c.node, c.service, source, receipt, c.amount, c.bond, c.deadline, evidence);
     }
 
     /// @dev The victim is also the reporter, so the catalog's bounty for claims stays with him.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {DelayedUpgrade} from "../governance/DelayedUpgrade.sol";
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
 import {IStakeManager} from "../interfaces/IStakeManager.sol";
 import {Protocol} from "../libraries/Protocol.sol";
-import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.sol";
 
 /// @title Who the nodes are and what they offer. See {INodeRegistry} for what each call requires.
-contract NodeRegistry is INodeRegistry, Initializable {
+contract NodeRegistry is INodeRegistry, DelayedUpgrade {
     /// @notice Asked for a node's staker when the node changes hands.
     IStakeManager public immutable vault;
 
@@ -25,9 +25,8 @@ contract NodeRegistry is INodeRegistry, Initializable {
     // keccak256(abi.encode(uint256(keccak256("blackhole.storage.NodeRegistry")) - 1)) & ~bytes32(uint256(0xff))
     bytes32 private constant STORAGE_SLOT = 0x0202135e50cb3330195c6dfc8b803f83ca68a2b3f3d5807bebc60999f9493100;
 
-    constructor(IStakeManager vault_) {
+    constructor(address timelock_, IStakeManager vault_) DelayedUpgrade(timelock_) {
         vault = vault_;
-        _disableInitializers();
     }
 
     /// @notice Marks the proxy as initialized; there is nothing to set. Once, by the deployment.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {DelayedUpgrade} from "../governance/DelayedUpgrade.sol";
 import {IServiceCatalog} from "../interfaces/IServiceCatalog.sol";
 import {Protocol} from "../libraries/Protocol.sol";
-import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.sol";
 
 /// @title One row a service. See {IServiceCatalog} for what each call requires.
-contract ServiceCatalog is IServiceCatalog, Initializable {
+contract ServiceCatalog is IServiceCatalog, DelayedUpgrade {
     uint8 private constant OPEN = 1;
     uint8 private constant RETIRED = 2;
 
@@ -23,9 +23,8 @@ contract ServiceCatalog is IServiceCatalog, Initializable {
     // keccak256(abi.encode(uint256(keccak256("blackhole.storage.ServiceCatalog")) - 1)) & ~bytes32(uint256(0xff))
     bytes32 private constant STORAGE_SLOT = 0x553d039c628a63b9970db510de3c22d83461e622c2d45cb47e4dad91001ca600;
 
-    constructor(address timelock_) {
+    constructor(address timelock_) DelayedUpgrade(timelock_) {
         timelock = timelock_;
-        _disableInitializers();
     }
 
     /// @notice Names the first Guardian, 0 for none. Once, by the deployment.
