@@ -17,7 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rs"]
+# Ape registers itself in every pytest run and starts a chain of its own for it.
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:ape_test", "-p", "no:cacheprovider", "--tb=short", "-rs"]
 APE = [str(BIN / "ape"), "test", "-q", "--network", "ethereum:local:foundry", "--tb=short", "-rs"]
 CLOSING = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s.*$")
 FORGE_CLOSING = re.compile(r"(\d+) tests? passed, (\d+) failed, (\d+) skipped")

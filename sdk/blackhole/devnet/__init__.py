@@ -1,0 +1,1 @@
+"""A whole Blackhole network of real processes on one machine."""
