@@ -14,8 +14,8 @@ HEAD = """# Benchmarks
 
 <!-- Generated from benchmarks/results by toolchain/generate_benchmarks.py. Do not edit. -->
 
-Every figure was printed by the command beside it on the date beside it, on two cores. Where there is a peer, both ran in turn in the same run: compare
-the ratios, not the absolute figures. A row outside its goal stays here.
+Every figure was printed by the command beside it on the date beside it, on two cores. Where there is a peer, both ran
+in turn in the same run: compare the ratios, not the absolute figures. A row outside its goal stays here.
 """
 
 
