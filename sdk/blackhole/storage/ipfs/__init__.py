@@ -1,0 +1,1 @@
+"""What we share with IPFS: CIDs, DAG-CBOR, DAG-PB, UnixFS, CAR files and block stores."""
