@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IDisputeManager} from "../interfaces/IDisputeManager.sol";
+import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
+import {IPaymentHub} from "../interfaces/IPaymentHub.sol";
+import {IProofVerifier} from "../interfaces/IProofVerifier.sol";
+import {IRandomness} from "../interfaces/IRandomness.sol";
+import {IServiceCatalog} from "../interfaces/IServiceCatalog.sol";
+import {IStakeManager} from "../interfaces/IStakeManager.sol";
+import {IStorageMarket} from "../interfaces/IStorageMarket.sol";
+import {PeriodBits} from "../libraries/PeriodBits.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+
+/// @title What every part of the storage market shares: addresses, storage, time
+abstract contract MarketBase is IStorageMarket {
+    using PeriodBits for mapping(uint256 => uint256);
+
+    /// @notice Service id of storage.
+    uint16 public constant SERVICE = 1;
+
+    // forgefmt: disable-next-item
+    /// @dev draws: the last four drawn periods u32 each, newest lowest | period under way u32 << 128 | its point u40 << 160.
+    /// @custom:storage-location erc7201:blackhole.storage.StorageMarket
+    struct MarketStorage {
+        uint256 draws;
+        mapping(uint32 period => uint256) seeds;            // seed u168 | samples u8 | drawnBlock u40 | drawnAt u40
+        mapping(uint256 nodeAndWord => uint256) bits;       // PeriodBits
+        mapping(uint256 nodeLevelIndex => uint256) sums;    // SumTree
+        mapping(uint256 nodeAndPosition => uint256) ids;    // id, or the next freed position plus 1
+        mapping(uint32 node => Ledger) ledgers;
+        mapping(uint256 id => Agreement) agreements;
+        mapping(uint256 id => address) repairers;
+        mapping(uint256 nodeAndRound => Fund) funds;
+        mapping(uint256 lostId => Loss) losses;
+        mapping(bytes32 lostIdAndPiece => uint256) replacements;
+        mapping(bytes32 lostIdAndPiece => bool) repaired;
+        mapping(bytes32 policy => uint96) spent;
+    }
+
+    // keccak256(abi.encode(uint256(keccak256("blackhole.storage.StorageMarket")) - 1)) & ~bytes32(uint256(0xff))
+    bytes32 private constant STORAGE_SLOT = 0x0a07cabb5cf956f60d1dde9a6441e5ed7d032c940c7fcc20cf4bc7cf6a115100;
+
+    /// @dev The point of a draw whose word was lost.
+    uint40 internal constant VOID = type(uint40).max;
+
+    /// @notice The bank; its token is HOLE.
+    IPaymentHub public immutable hub;
+    /// @notice The vault.
+    IStakeManager public immutable stakes;
+    /// @notice Who signs for a node and who is paid.
+    INodeRegistry public immutable registry;
+    /// @notice Terms of service 1.
+    IServiceCatalog public immutable catalog;
+    /// @notice Where faults go.
+    IDisputeManager public immutable disputes;
+    /// @notice Source of seeds.
+    IRandomness public immutable randomness;
+    /// @notice Checks answers.
+    IProofVerifier public immutable verifier;
+    /// @notice Seconds of a period.
+    uint32 public immutable period;
+    /// @notice Seconds a window lasts at least.
+    uint32 public immutable proveWindow;
+    /// @notice Blocks a window lasts at least.
+    uint32 public immutable proveBlocks;
+
+    /// @notice Addresses and times of an implementation.
+    struct Setup {
+        IPaymentHub hub;
+        IStakeManager stakes;
+        INodeRegistry registry;
+        IServiceCatalog catalog;
+        IDisputeManager disputes;
+        IRandomness randomness;
+        IProofVerifier verifier;
+        uint32 period; // s
+        uint32 proveWindow; // s, at most period / 2
+        uint32 proveBlocks;
+    }
+
+    /// @notice The window is longer than half a period, or one of the times is zero.
+    error InvalidTimes();
+
+    constructor(Setup memory s) {
+        if (s.period == 0 || s.proveWindow == 0 || s.proveWindow > s.period / 2) revert InvalidTimes();
+        hub = s.hub;
+        stakes = s.stakes;
+        registry = s.registry;
+        catalog = s.catalog;
+        disputes = s.disputes;
+        randomness = s.randomness;
+        verifier = s.verifier;
+        period = s.period;
+        proveWindow = s.proveWindow;
+        proveBlocks = s.proveBlocks;
+    }
+
+    function _market() internal pure returns (MarketStorage storage $) {
+        assembly ("memory-safe") {
+            $.slot := STORAGE_SLOT
+        }
+    }
+
+    // -------------------------------------------------------------------------------------------------------------- time
+
+    function _current() internal view returns (uint32) {
+        return uint32(block.timestamp / period);
+    }
+
+    /// @dev Whether the window of a drawn period is open. `seed` is its word in storage, not zero.
+    function _isOpen(uint256 seed) internal view returns (bool) {
+        unchecked {
+            return block.timestamp <= uint40(seed) + uint256(proveWindow)
+                || block.number <= uint40(seed >> 40) + uint256(proveBlocks);
+        }
+    }
+
+    /// @dev First period not decided for everybody. Windows close in the order of their draws, so those open are the newest drawn.
+    function _firstUndecided() internal view returns (uint32 first) {
+        uint256 draws = _market().draws;
+        first = _current();
+        unchecked {
+            uint32 last = first - 1;
+            // The period before this one can still be drawn, unless its draw was lost.
+            bool void = uint32(draws >> 128) == last && uint40(draws >> 160) == VOID;
+            if (uint32(draws) != last && !void) first = last;
+            for (uint256 i; i < 4; ++i) {
+                uint32 drawn = uint32(draws);
+                if (drawn == 0 || !_isOpen(_market().seeds[drawn])) break;
+                first = drawn;
+                draws >>= 32;
+            }
+        }
+    }
+
+    /// @dev The period that keeps a node's agreements from changing, 0 if none: its draw is under way, or drawn and unproven.
+    function _proving(uint32 node, Ledger memory ledger) internal view returns (uint32) {
+        if (ledger.leaves == 0 || ledger.endedAt != 0) return 0;
+        MarketStorage storage $ = _market();
+        uint256 draws = $.draws;
+        unchecked {
+            uint32 pending = uint32(draws >> 128);
+            if (pending != 0 && pending == _current() - 1 && pending >= ledger.missedTo) {
+                if (pending != uint32(draws) && uint40(draws >> 160) != VOID) return pending;
+            }
+            for (uint256 i; i < 4; ++i) {
+                uint32 drawn = uint32(draws);
+                // Before `missedTo` the node owed nothing.
+                if (drawn == 0 || drawn < ledger.missedTo || !_isOpen($.seeds[drawn])) return 0;
+                if (!$.bits.get(node, drawn)) return drawn;
+                draws >>= 32;
+            }
+        }
+        return 0;
+    }
+
+    function _requireNotProving(uint32 node, Ledger memory ledger) internal view {
+        uint32 p = _proving(node, ledger);
+        if (p != 0) revert NodeIsProving(node, p);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- agreements
+
+    function _endOf(Agreement storage a, Ledger memory ledger) internal view returns (uint32 end) {
+        end = a.end;
+        if (ledger.endedAt != 0 && ledger.endedAt < end && _isLive(a.status)) end = ledger.endedAt;
+    }
+
+    function _isLive(Status status) internal pure returns (bool) {
+        return status == Status.Open || status == Status.Terminated;
+    }
+
+    /// @dev Lock and reserve outlast the end by two periods: proof and settlement of the last one.
+    function _until(uint32 end) internal view returns (uint40) {
+        return uint40((uint256(end) + 2) * period);
+    }
+
+    function _positionKey(uint32 node, uint256 position) internal pure returns (uint256) {
+        return uint256(node) << 32 | position;
+    }
+
+    // ------------------------------------------------------------------------------------------------------------- stake
+
+    /// @dev Takes up to `amount` of a node's reserve; what comes back is moved to the market's hub account and returned.
+    function _fault(uint32 node, uint256 amount, address reporter) internal returns (uint96 funded) {
+        if (amount == 0) return 0;
+        if (amount > type(uint96).max) amount = type(uint96).max;
+        uint96 taken = disputes.fault(node, SERVICE, uint96(amount), reporter, address(this));
+        if (taken == 0) return 0;
+        IERC20 token = IERC20(hub.token());
+        uint256 received = token.balanceOf(address(this));
+        if (received != 0) {
+            token.approve(address(hub), received);
+            hub.deposit(address(this), received);
+        }
+        funded = uint96(received);
+        emit Faulted(node, taken, funded);
+    }
+}
