@@ -85,7 +85,7 @@ def ask(path: Path, operation: str, *, timeout: float = 60, **arguments: Any) ->
         raise DevnetError(f"The devnet ended while it did `{operation}`.", hint="See logs/ in its run folder.")
     reply: dict[str, Any] = json.loads(received)
     if "error" in reply:
-        error = reply["error"]
-        raise DevnetError(error["message"], hint=error["hint"] or None, data=error["data"])
+        refusal = reply["error"]
+        raise DevnetError(refusal["message"], hint=refusal["hint"] or None, data=refusal["data"])
     answer: dict[str, Any] = reply["ok"]
     return answer
