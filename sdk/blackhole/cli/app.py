@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[str, str]] = {
 
 _FLAGS = {"--json": "--json", "--yes": "--yes", "-y": "--yes", "--dry-run": "--dry-run"}
 _FLAGS |= {"-v": "--verbose", "--verbose": "--verbose", "-vv": "--verbose"}
+_VALUES = ("--network", "--account")
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:
@@ -43,10 +44,10 @@ def hoist(arguments: Sequence[str]) -> list[str]:
             rest += [argument, *stream]
         elif argument in _FLAGS:
             front += [_FLAGS[argument]] * (2 if argument == "-vv" else 1)
-        elif argument == "--network":
+        elif argument in _VALUES:
             value = next(stream, None)
             front += [argument] if value is None else [argument, value]
-        elif argument.startswith("--network="):
+        elif argument.startswith(tuple(f"{name}=" for name in _VALUES)):
             front.append(argument)
         else:
             rest.append(argument)
@@ -69,7 +70,7 @@ class LazyGroup(TyperGroup):
             group._add_completion = False
             group.info.no_args_is_help = True
             group.info.help = group.info.help or GROUPS[cmd_name][1]
-            self.commands[cmd_name] = typer.main.get_command(group)
+            self.commands[cmd_name] = typer.main.get_group(group)
         return self.commands[cmd_name]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -104,6 +105,9 @@ def root(
         str | None,
         typer.Option(envvar="BLACKHOLE_NETWORK", help="Network: a name, a network.json or a run folder."),
     ] = None,
+    account: Annotated[
+        str | None, typer.Option(envvar="BLACKHOLE_ACCOUNT", help="Whose key signs: a name of `account list`.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, errors included.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending or overwriting.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
@@ -111,7 +115,8 @@ def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
     """Blackhole: buy and sell storage, and pay only for what was provably delivered."""
-    context.use(context.Options(network=network, json=as_json, yes=yes, dry_run=dry_run, verbose=verbose))
+    options = context.Options(network=network, account=account, json=as_json, yes=yes, dry_run=dry_run, verbose=verbose)
+    context.use(options)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

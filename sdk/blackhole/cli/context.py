@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    pass
+    from blackhole.chain.signers import Signer
+    from blackhole.paths import Home
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,8 @@ class Options:
     """The global options.
 
     Attributes:
-        network: a network's name, its network.json or a devnet's run folder; None: `BLACKHOLE_NETWORK` or the default.
+        network: a network's name, its network.json or a devnet's run folder; None: the default network.
+        account: name of a key in the keys folder; None: the environment's key, else the only one there is.
         json: one JSON object on stdout instead of text.
         yes: answer every question with yes.
         dry_run: do nothing, say what would be done.
@@ -22,6 +25,7 @@ class Options:
     """
 
     network: str | None = None
+    account: str | None = None
     json: bool = False
     yes: bool = False
     dry_run: bool = False
@@ -40,3 +44,43 @@ def use(options: Options) -> None:
 def current() -> Options:
     """The options of the command that runs."""
     return _current
+
+
+def home() -> Home:
+    """The user's folder: `$BLACKHOLE_HOME` or ~/.blackhole."""
+    from blackhole.paths import Home
+
+    return Home.locate()
+
+
+def keystores() -> dict[str, Path]:
+    """The keys of this machine: name → keystore file."""
+    return {path.stem: path for path in sorted(home().keys.glob("*.json"))}
+
+
+def signer(*, required: bool = True) -> Signer | None:
+    """Who signs: --account, else BLACKHOLE_KEY or BLACKHOLE_KEY_FILE, else the only keystore there is.
+
+    Raises:
+        KeyMissing: none of them names a key (with `required`), or several keystores and no choice.
+        KeyLocked, WrongPassphrase: the keystore does not open.
+    """
+    from blackhole.chain.signers import load_keystore, signer_from_environment
+    from blackhole.errors import KeyMissing
+
+    stores = keystores()
+    if (name := current().account) is not None:
+        if name not in stores:
+            raise KeyMissing(f"There is no account {name!r}.", hint="Names: " + (", ".join(stores) or "none yet"))
+        return load_keystore(stores[name])
+    if (from_environment := signer_from_environment()) is not None:
+        return from_environment
+    if len(stores) == 1:
+        return load_keystore(next(iter(stores.values())))
+    if not required:
+        return None
+    if stores:
+        raise KeyMissing(
+            f"There are {len(stores)} accounts: {', '.join(stores)}.", hint="Choose one with --account NAME."
+        )
+    raise KeyMissing("There is no key yet.", hint="Make one with `blackhole account new`, or set BLACKHOLE_KEY_FILE.")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
+
 from blackhole.errors import JournalInUse, SigningKeyError
 
 if TYPE_CHECKING:
@@ -98,9 +99,10 @@ class Seal:
 
 def local_key(account: str, sign_digest: Callable[[bytes], bytes]) -> bytes:
     """The 32-byte key of an account's local files: HKDF of its signature over a message used nowhere else."""
-    from blackhole.hashing import keccak256 as keccak
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    from blackhole.hashing import keccak256 as keccak
 
     domain = keccak(
         keccak(b"EIP712Domain(string name,string version)") + keccak(b"Blackhole local files") + keccak(b"1")

@@ -67,6 +67,19 @@ def open_source(source: SourceLike, name: str | None = None) -> Source:
     return StreamSource(source, name or str(getattr(source, "name", "stream")))
 
 
+class SourceReader:
+    """A source as a plain binary stream."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, fewer only at the end."""
+        buffer = bytearray(size)
+        count = self._source.read_into(memoryview(buffer))
+        return bytes(memoryview(buffer)[:count])
+
+
 class BytesSource:
     """Bytes in memory."""
 

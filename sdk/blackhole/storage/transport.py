@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+
 from blackhole.errors import BlackholeError, NodeError, NodeRefused, NodeUnreachable, WrongCertificate
 
 CONNECT_SECONDS = 10.0

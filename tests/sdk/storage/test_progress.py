@@ -1,7 +1,6 @@
 """Progress: monotone figures with a rate and the time left, and a last call with everything."""
 
 import pytest
-
 from blackhole.storage import progress
 
 
