@@ -289,6 +289,9 @@ interface IPaymentHub {
     /// @notice Wei a micro.
     function unit() external view returns (uint256);
 
+    /// @notice Whether the token is known to move exactly what is asked (HOLE), so that deposits are not measured.
+    function exact() external view returns (bool);
+
     /// @notice Who may set fees.
     function timelock() external view returns (address);
 }
