@@ -96,7 +96,7 @@ abstract contract VaultFixture is Test {
         uint256[] memory amounts = new uint256[](1);
         amounts[0] = Protocol.CAP / 2;
         token = new BlackholeToken(holders, amounts, timelock);
-        hub = new PaymentHub(address(token), Protocol.MICRO, timelock, 100, makeAddr("sink"));
+        hub = new PaymentHub(address(token), Protocol.MICRO, true, timelock, 100, makeAddr("sink"));
         catalog = ServiceCatalog(
             address(
                 new ERC1967Proxy(
