@@ -133,6 +133,8 @@ interface IPaymentHub {
     error InvalidNonce(address payer, uint256 expected);
     /// @notice Only the timelock sets fees.
     error NotTimelock(address caller);
+    /// @notice A micro is 1 to 1e12 wei.
+    error InvalidUnit();
     /// @notice A fee is at most FEE_BPS_MAX.
     error FeeTooHigh(uint16 bps);
 
