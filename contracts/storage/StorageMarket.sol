@@ -16,7 +16,7 @@ import {MarketSettlement} from "./MarketSettlement.sol";
 import {StorageDeals} from "./StorageDeals.sol";
 
 /// @title The storage market, verifier of service 1; see IStorageMarket for what each function requires.
-/// @notice Behind an ERC-1967 proxy; there is nothing to initialize. Its agreements are receipts: the id is the receipt.
+/// @notice Behind an ERC-1967 proxy; the only thing to initialize is that it is. Its agreements are receipts: the id is the receipt.
 contract StorageMarket is MarketProofs, MarketSettlement, MarketRepairs, DelayedUpgrade, IReceipts {
     using PeriodBits for mapping(uint256 => uint256);
     using StorageTypedData for *;
@@ -29,6 +29,9 @@ contract StorageMarket is MarketProofs, MarketSettlement, MarketRepairs, Delayed
     constructor(Setup memory s, address timelock) MarketBase(s) DelayedUpgrade(timelock) {
         deals = new StorageDeals(s);
     }
+
+    /// @notice Marks the proxy as initialized; there is nothing to set. Once, by the deployment.
+    function initialize() external initializer {}
 
     /// @inheritdoc IStorageDeals
     function open(Terms calldata, bytes calldata, bytes calldata) external returns (uint256) {
