@@ -1,8 +1,8 @@
 """Deploys the market: every address is computed before the first transaction, and what stands is left alone.
 
-The contracts name each other as immutables, in a circle, so their addresses come from salts (CREATE3 through `Deployer`,
-itself at an address that is the same on every chain). Running a deployment again sends only what is missing: nothing,
-when it was complete.
+The contracts name each other as immutables, in a circle, so their addresses come from salts (CREATE3 through
+`Deployer`, itself at an address that is the same on every chain). Running a deployment again sends only what is
+missing: nothing, when it was complete.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from blackhole import protocol
-from blackhole.chain.compiled import Artifact, load
 from blackhole.chain.client import Chain
+from blackhole.chain.compiled import Artifact, load
 from blackhole.chain.signers import Signer
 from blackhole.chain.values import ZERO, Address, Tx, address
 from blackhole.errors import ChainError, InputError
