@@ -17,17 +17,32 @@ Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json
 
 class Revert:
     """A custom error of a contract, decoded. The generated bindings hold one subclass for each
-    (`blackhole.chain.bindings`)."""
+    (`blackhole.chain.bindings`).
+    """
 
+    __slots__ = ()
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+    """The names of the arguments, in order."""
     SELECTOR: ClassVar[bytes] = b""
     """The first four bytes of its data."""
     SIGNATURE: ClassVar[str] = ""
     """As Solidity writes it: `LaneClosed(uint32)`."""
-    TYPES: ClassVar[tuple[str, ...]] = ()
 
     def fields(self) -> dict[str, Json]:
         """The arguments by name, ready for JSON: integers beyond 53 bits as decimal strings, bytes as 0x-hex."""
-        return {name: _plain(value) for name, value in vars(self).items()}
+        return {name: _plain(getattr(self, name)) for name in self.__match_args__}
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__match_args__)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and isinstance(other, Revert) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def __repr__(self) -> str:
+        return f"{self.SIGNATURE.split('(')[0]}({', '.join(f'{k}={v!r}' for k, v in self.fields().items())})"
 
 
 def _plain(value: object) -> Json:
@@ -158,7 +173,7 @@ class Reverted(ChainError):
     ) -> None:
         data: dict[str, Json] = {}
         if decoded is not None:
-            data |= {"error": type(decoded).__name__, "arguments": decoded.fields()}
+            data |= {"error": decoded.SIGNATURE.split("(")[0], "arguments": decoded.fields()}
         elif raw:
             data["raw"] = "0x" + raw[:1024].hex()
         if transaction is not None:
@@ -318,17 +333,6 @@ class NoFreeNodes(NodeError):
 
     code = "no_free_nodes"
     hint = "Choose a smaller profile, pay more, or wait for nodes to join; `--explain` shows why nodes were left out."
-
-
-class AgentRunning(NodeError):
-    """Another agent runs on this node's folder. Two would sign for the same disk twice."""
-
-    code = "agent_running"
-    hint = "One agent a folder: stop the one whose pid is named, or use another folder."
-
-    def __init__(self, message: str, *, holder: int | None = None) -> None:
-        super().__init__(message, data={"holder_pid": holder})
-        self.holder = holder
 
 
 # Storage

@@ -186,6 +186,10 @@ class Journal(Generic[StepT]):
                 os.close(descriptor)
                 self._lock.release()
 
+    def foreign(self) -> bool:
+        """True in a forked child of the process that opened it: there it can only be closed."""
+        return self._pid != os.getpid()
+
     def __enter__(self) -> Journal[StepT]:
         return self
 

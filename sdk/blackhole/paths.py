@@ -79,11 +79,6 @@ class Home:
         return self._part("objects")
 
     @property
-    def locks(self) -> Path:
-        """One file a (chain, key) that sends transactions."""
-        return self._part("locks")
-
-    @property
     def config(self) -> Path:
         """The configuration file; it may be absent."""
         return private_folder(self.root) / "config.toml"

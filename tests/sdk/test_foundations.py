@@ -7,7 +7,6 @@ import pickle
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -40,11 +39,11 @@ def test_every_error_has_a_code_of_its_own_a_hint_and_a_known_exit_code() -> Non
         assert 1 <= kind.exit_code <= 9
 
 
-@dataclass(frozen=True)
 class LaneClosed(Revert):
-    lane: int
-    amount: int
-    key: bytes
+    __slots__ = __match_args__ = ("lane", "amount", "key")
+
+    def __init__(self, lane: int, amount: int, key: bytes) -> None:
+        self.lane, self.amount, self.key = lane, amount, key
 
 
 def test_errors_survive_process_borders_and_become_json() -> None:
@@ -58,6 +57,7 @@ def test_errors_survive_process_borders_and_become_json() -> None:
         back = pickle.loads(pickle.dumps(error))
         assert type(back) is type(error)
         assert back.to_json() == error.to_json()
+        assert back.__dict__ == error.__dict__
         assert orjson.loads(orjson.dumps(error.to_json())) == error.to_json()
     assert reverted.data["error"] == "LaneClosed"
     assert reverted.data["arguments"] == {"lane": 1, "amount": str(2**90), "key": "0x01"}
@@ -124,7 +124,7 @@ def test_keccak_keeps_one_state_a_thread() -> None:
 def test_home_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BLACKHOLE_HOME", str(tmp_path / "home"))
     home = Home.locate()
-    for folder in (home.keys, home.journals, home.objects, home.locks, home.root):
+    for folder in (home.keys, home.journals, home.objects, home.root):
         assert folder.stat().st_mode & 0o777 == 0o700
     write_private(home.keys / "a.json", b"secret")
     assert (home.keys / "a.json").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,1 @@
+"""The chain: JSON-RPC, ABI codec, generated bindings, signers, transactions, events."""

@@ -1,0 +1,1 @@
+"""Claims with a bond and an arbitrator."""

@@ -1,0 +1,1 @@
+"""The bank: balances, lanes with vouchers, locks under allowance."""

@@ -1,0 +1,1 @@
+"""Services, nodes and their offers."""

@@ -1,0 +1,1 @@
+"""The vault of bonds: stake, exits, freezes."""

@@ -1,0 +1,1 @@
+"""HOLE, the token."""
