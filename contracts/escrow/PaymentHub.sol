@@ -16,7 +16,7 @@ import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/Signa
 contract PaymentHub is IPaymentHub, EIP712 {
     using SafeERC20 for IERC20;
 
-    // A lane as it is stored. A lane exists when its payer is set.
+    // A lane as it is stored. It exists when its payer is set; only then it has a deposit.
     struct LaneSlots {
         address payer;
         uint48 deposit;
@@ -28,8 +28,7 @@ contract PaymentHub is IPaymentHub, EIP712 {
 
     // What the rows of one redemption share, and what they add up to.
     struct Redemption {
-        address payee;
-        uint16 service;
+        uint256 receipt; // of lane 0: payee and service
         uint256 bps;
         uint256 buffer;
         uint256 micro;
@@ -46,6 +45,7 @@ contract PaymentHub is IPaymentHub, EIP712 {
         keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
 
     IERC20 private immutable _token;
+    bool private immutable _exact;
     uint256 private immutable _unit;
     address private immutable _timelock;
 
@@ -59,18 +59,21 @@ contract PaymentHub is IPaymentHub, EIP712 {
 
     /// @param token_ the only token of this instance
     /// @param unit_ wei a micro: 1e12 for 18 decimals, 1 for 6
+    /// @param exact_ the token's code is known to move exactly what is asked and to call nobody (HOLE): deposits then
+    /// skip the check of the balance before and after, 2,500 gas; false for every other token
     /// @param timelock_ who may set fees
     /// @param feeBps the fee of every service from the start; later changes take FEE_NOTICE
     /// @param feeSink who receives it
-    constructor(address token_, uint256 unit_, address timelock_, uint16 feeBps, address feeSink)
+    constructor(address token_, uint256 unit_, bool exact_, address timelock_, uint16 feeBps, address feeSink)
         EIP712("Blackhole PaymentHub", "1")
     {
         if (token_ == address(0) || timelock_ == address(0) || feeSink == address(0)) revert InvalidAddress();
         // A full lane must fit a lock's 96 bits, so that every sum of lane money does.
-        if (unit_ == 0 || unit_ > 1e12) revert ZeroAmount();
+        if (unit_ == 0 || unit_ > 1e12) revert InvalidUnit();
         if (feeBps > Protocol.FEE_BPS_MAX) revert FeeTooHigh(feeBps);
         _token = IERC20(token_);
         _unit = unit_;
+        _exact = exact_;
         _timelock = timelock_;
         _fees[0] = Fee({sink: feeSink, bps: feeBps, nextBps: feeBps, nextAt: uint40(block.timestamp)});
         emit FeeSet(0, feeBps, feeSink, uint40(block.timestamp));
@@ -183,8 +186,7 @@ contract PaymentHub is IPaymentHub, EIP712 {
         if (vouchers.length % VoucherRows.SIZE != 0) revert MalformedVouchers(vouchers.length);
         (uint256 bps, address sink) = _currentFee(service);
         Redemption memory batch = Redemption({
-            payee: payee,
-            service: service,
+            receipt: uint256(_key(payee, service)),
             bps: bps,
             buffer: VoucherRows.prepare(_domainSeparatorV4(), payee, service),
             micro: 0,
@@ -197,8 +199,11 @@ contract PaymentHub is IPaymentHub, EIP712 {
         }
         uint256 end = row + vouchers.length;
         mapping(uint256 lane => LaneSlots) storage lanes = _lanes[_key(payee, service)];
-        for (; row < end; row += VoucherRows.SIZE) {
+        while (row != end) {
             _redeemRow(batch, lanes, row);
+            unchecked {
+                row += VoucherRows.SIZE;
+            }
         }
         if (batch.accepted == 0) return (0, 0);
         _credit(payee, batch.micro * _unit - batch.fees);
@@ -391,6 +396,11 @@ contract PaymentHub is IPaymentHub, EIP712 {
     }
 
     /// @inheritdoc IPaymentHub
+    function exact() external view returns (bool) {
+        return _exact;
+    }
+
+    /// @inheritdoc IPaymentHub
     function timelock() external view returns (address) {
         return _timelock;
     }
@@ -435,29 +445,36 @@ contract PaymentHub is IPaymentHub, EIP712 {
         assembly ("memory-safe") {
             word := sload(slots.slot)
         }
-        uint256 claimed = word >> 208;
-        uint256 upTo = uint48(word >> 160);
-        if (upTo > cumulative) upTo = cumulative;
-        if (upTo <= claimed) return; // nothing new, or no such lane: not worth a recovery
-        address payer = address(uint160(word));
-        address signer = VoucherRows.signer(batch.buffer, row, lane, cumulative);
-        if (signer == address(0) || (signer != payer && signer != slots.signer)) return;
-        assembly ("memory-safe") {
-            sstore(slots.slot, or(shl(208, upTo), and(word, 0xffffffffffffffffffffffffffffffffffffffffffffffffffff)))
-        }
-        _addRow(batch, payer, lane, upTo - claimed);
-    }
-
-    function _addRow(Redemption memory batch, address payer, uint256 lane, uint256 micro) private {
+        uint256 micro; // first what is claimed already, then what this row adds
         unchecked {
-            // No overflow: the batch is the sum of at most 2^32 lanes of 48 bits, the unit at most 1e12.
+            micro = word >> 208;
+            uint256 upTo = (word >> 160) & type(uint48).max;
+            if (upTo > cumulative) upTo = cumulative;
+            if (upTo <= micro) return; // nothing new, or no such lane: not worth a recovery
+            micro = upTo - micro;
+        }
+        uint256 signer = VoucherRows.signer(batch.buffer, row, lane, cumulative);
+        // The payer is never 0 here: a lane without payer has no deposit.
+        if (signer != word & type(uint160).max && (signer == 0 || signer != uint160(slots.signer))) return;
+        unchecked {
+            uint256 updated = word + (micro << 208); // claimed + micro <= deposit < 2^48
+            assembly ("memory-safe") {
+                sstore(slots.slot, updated)
+            }
+            // No overflow: the sums are of at most 2^32 lanes of 48 bits, the unit at most 1e12.
             uint256 gross = micro * _unit;
             uint256 fee = gross * batch.bps / Protocol.BPS;
             batch.micro += micro;
             batch.fees += fee;
             ++batch.accepted;
-            emit Credited(payer, batch.payee, batch.service, gross, fee, _receipt(batch.payee, batch.service, lane));
+            _emitCredited(address(uint160(word)), bytes32(batch.receipt | lane), gross, fee);
         }
+    }
+
+    /// @dev Payee and service of a lane are in its receipt.
+    function _emitCredited(address payer, bytes32 receipt, uint256 gross, uint256 fee) private {
+        address payee = address(uint160(uint256(receipt) >> 96));
+        emit Credited(payer, payee, uint16(uint256(receipt) >> 80), gross, fee, receipt);
     }
 
     function _ownLane(address payee, uint16 service, uint32 lane) private view returns (LaneSlots storage slots) {
@@ -506,11 +523,13 @@ contract PaymentHub is IPaymentHub, EIP712 {
     /// that charges a fee, or during which other money moved, is refused.
     function _pull(address from, address to, uint256 amount) private {
         if (amount == 0) revert ZeroAmount();
-        uint256 before = _token.balanceOf(address(this));
+        uint256 before = _exact ? 0 : _token.balanceOf(address(this));
         _token.safeTransferFrom(from, address(this), amount);
-        uint256 afterwards = _token.balanceOf(address(this));
-        uint256 received = afterwards < before ? 0 : afterwards - before;
-        if (received != amount) revert UnexpectedTransfer(amount, received);
+        if (!_exact) {
+            uint256 afterwards = _token.balanceOf(address(this));
+            uint256 received = afterwards < before ? 0 : afterwards - before;
+            if (received != amount) revert UnexpectedTransfer(amount, received);
+        }
         _credit(to, amount);
         emit Deposited(from, to, amount);
     }

@@ -133,6 +133,8 @@ interface IPaymentHub {
     error InvalidNonce(address payer, uint256 expected);
     /// @notice Only the timelock sets fees.
     error NotTimelock(address caller);
+    /// @notice A micro is 1 to 1e12 wei.
+    error InvalidUnit();
     /// @notice A fee is at most FEE_BPS_MAX.
     error FeeTooHigh(uint16 bps);
 
@@ -288,6 +290,9 @@ interface IPaymentHub {
 
     /// @notice Wei a micro.
     function unit() external view returns (uint256);
+
+    /// @notice Whether the token is known to move exactly what is asked (HOLE), so that deposits are not measured.
+    function exact() external view returns (bool);
 
     /// @notice Who may set fees.
     function timelock() external view returns (address);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IStorageMarket} from "../interfaces/IStorageMarket.sol";
+import {IStorageMarketTypes} from "../interfaces/IStorageMarketTypes.sol";
 
 /// @title EIP-712 hashes of the storage market
 /// @dev Every field of Terms, Change and Policy is one word, so their ABI encoding is their EIP-712 encoding.
@@ -25,20 +25,43 @@ library StorageTypedData {
         return keccak256(abi.encode(DOMAIN_TYPEHASH, NAME_HASH, VERSION_HASH, block.chainid, address(this)));
     }
 
-    function digest(IStorageMarket.Terms calldata t) internal view returns (bytes32) {
-        return typed(keccak256(abi.encode(TERMS_TYPEHASH, t)));
+    function digest(IStorageMarketTypes.Terms calldata t) internal view returns (bytes32) {
+        uint256 from;
+        assembly ("memory-safe") {
+            from := t
+        }
+        return typed(_hash(TERMS_TYPEHASH, from, 13));
     }
 
     function digest(bytes32[] memory ids) internal view returns (bytes32) {
         return typed(keccak256(abi.encode(BATCH_TYPEHASH, keccak256(abi.encodePacked(ids)))));
     }
 
-    function digest(IStorageMarket.Change calldata c) internal view returns (bytes32) {
-        return typed(keccak256(abi.encode(CHANGE_TYPEHASH, c)));
+    function digest(IStorageMarketTypes.Change calldata c) internal view returns (bytes32) {
+        uint256 from;
+        assembly ("memory-safe") {
+            from := c
+        }
+        return typed(_hash(CHANGE_TYPEHASH, from, 8));
     }
 
-    function digest(IStorageMarket.Policy calldata p) internal view returns (bytes32) {
-        return typed(keccak256(abi.encode(POLICY_TYPEHASH, p)));
+    function digest(IStorageMarketTypes.Policy calldata p) internal view returns (bytes32) {
+        uint256 from;
+        assembly ("memory-safe") {
+            from := p
+        }
+        return typed(_hash(POLICY_TYPEHASH, from, 7));
+    }
+
+    /// @dev Hash of a struct whose fields are one word each, as they stand in calldata. A field with bits beyond its type gives
+    /// a hash that no wallet signs.
+    function _hash(bytes32 typehash, uint256 from, uint256 words) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let m := mload(0x40)
+            mstore(m, typehash)
+            calldatacopy(add(m, 32), from, mul(32, words))
+            hash := keccak256(m, add(32, mul(32, words)))
+        }
     }
 
     function typed(bytes32 structHash) internal view returns (bytes32) {

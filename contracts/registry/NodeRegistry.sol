@@ -204,7 +204,7 @@ contract NodeRegistry is INodeRegistry, DelayedUpgrade {
         Node storage stored = _storage().nodes[node];
         address owner = stored.owner;
         if (owner == address(0)) revert UnknownNode(node);
-        if (msg.sender != owner && msg.sender != stored.signer) revert NotNodeOperator(node, msg.sender);
+        if (msg.sender != owner && msg.sender != signerOf(node)) revert NotNodeOperator(node, msg.sender);
     }
 
     function _checkManifest(bytes32 manifest, string calldata endpoint) private pure {

@@ -8,12 +8,12 @@ import {IProofVerifier} from "../interfaces/IProofVerifier.sol";
 import {IRandomness} from "../interfaces/IRandomness.sol";
 import {IServiceCatalog} from "../interfaces/IServiceCatalog.sol";
 import {IStakeManager} from "../interfaces/IStakeManager.sol";
-import {IStorageMarket} from "../interfaces/IStorageMarket.sol";
+import {IStorageMarketTypes} from "../interfaces/IStorageMarketTypes.sol";
 import {PeriodBits} from "../libraries/PeriodBits.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 /// @title What every part of the storage market shares: addresses, storage, time
-abstract contract MarketBase is IStorageMarket {
+abstract contract MarketBase is IStorageMarketTypes {
     using PeriodBits for mapping(uint256 => uint256);
 
     /// @notice Service id of storage.
@@ -162,6 +162,15 @@ abstract contract MarketBase is IStorageMarket {
 
     // -------------------------------------------------------------------------------------------------------- agreements
 
+    /// @dev One place that unpacks a ledger, one that packs it: the compiler writes either out wherever it stands.
+    function _ledger(uint32 node) internal view returns (Ledger memory) {
+        return _market().ledgers[node];
+    }
+
+    function _store(uint32 node, Ledger memory ledger) internal {
+        _market().ledgers[node] = ledger;
+    }
+
     function _endOf(Agreement storage a, Ledger memory ledger) internal view returns (uint32 end) {
         end = a.end;
         if (ledger.endedAt != 0 && ledger.endedAt < end && _isLive(a.status)) end = ledger.endedAt;
@@ -180,7 +189,72 @@ abstract contract MarketBase is IStorageMarket {
         return uint256(node) << 32 | position;
     }
 
+    function _requireLive(uint256 id, Agreement storage a) internal view {
+        if (!_isLive(a.status)) revert UnknownAgreement(id);
+    }
+
+    /// @dev The agreement holds exactly this piece at the end of this path.
+    function _requireUnder(Agreement storage a, bytes32 piece, uint48 leaves, bytes memory path) internal view {
+        (bytes32 root, uint256 total,) = verifier.climb(piece, leaves, path);
+        if (root != a.root || total != a.leaves) revert PieceMismatch();
+    }
+
+    function _fundKey(uint32 node, uint16 round) internal pure returns (uint256) {
+        return uint256(node) << 16 | round;
+    }
+
+    // ------------------------------------------------------------------------------------------------------------- money
+
+    /// @dev Pays what is proven before min(decided, end).
+    function _settleTo(uint256 id, Agreement storage a, uint32 decided) internal returns (uint96 amount) {
+        MarketStorage storage $ = _market();
+        uint32 node = a.node;
+        uint256 to = _endOf(a, _ledger(node));
+        if (decided < to) to = decided;
+        uint256 from = a.settledTo;
+        if (from >= to) return 0;
+        uint256 since = a.rateSince;
+        uint256 due;
+        if (from < since) {
+            uint256 middle = since < to ? since : to;
+            due = $.bits.count(node, from, middle) * a.oldRate;
+            from = middle;
+        }
+        due += $.bits.count(node, from, to) * a.rate;
+        a.settledTo = uint32(to);
+        amount = uint96(due);
+        emit Settled(id, uint32(to), amount);
+        if (amount != 0) _release(id, amount);
+    }
+
+    /// @dev A lock covers what is owed, unless its payer took it back after expiry and grace; then what is left is paid.
+    function _release(uint256 id, uint96 amount) private {
+        try hub.release(id, amount) {}
+        catch {
+            uint96 left = _lockOf(id).amount;
+            if (left > amount) left = amount;
+            if (left != 0) hub.release(id, left);
+        }
+    }
+
+    function _lockOf(uint256 id) internal view returns (IPaymentHub.Lock memory) {
+        return hub.lockOf(address(this), id);
+    }
+
     // ------------------------------------------------------------------------------------------------------------- stake
+
+    function _service() internal view returns (IServiceCatalog.Service memory) {
+        return catalog.service(SERVICE);
+    }
+
+    function _stakeOf(uint32 node) internal view returns (IStakeManager.Stake memory) {
+        return stakes.stakeOf(node, SERVICE);
+    }
+
+    function _reserve(uint32 node, int256 delta, uint40 until) internal {
+        // Fits: 48 bits of leaves times 64 bits of wei.
+        stakes.reserve(node, SERVICE, int128(delta), until);
+    }
 
     /// @dev Takes up to `amount` of a node's reserve; what comes back is moved to the market's hub account and returned.
     function _fault(uint32 node, uint256 amount, address reporter) internal returns (uint96 funded) {

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IPaymentHub} from "../interfaces/IPaymentHub.sol";
 import {IServiceCatalog} from "../interfaces/IServiceCatalog.sol";
-import {IStorageMarket} from "../interfaces/IStorageMarket.sol";
+import {IStorageDeals} from "../interfaces/IStorageDeals.sol";
 import {PeriodBits} from "../libraries/PeriodBits.sol";
 import {Protocol} from "../libraries/Protocol.sol";
 import {StorageTypedData} from "../libraries/StorageTypedData.sol";
@@ -13,7 +13,7 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 /// @title Deals: opened, changed, paid, ended
-abstract contract MarketDeals is MarketBase {
+abstract contract MarketDeals is MarketBase, IStorageDeals {
     using PeriodBits for mapping(uint256 => uint256);
     using SumTree for mapping(uint256 => uint256);
     using StorageTypedData for *;
@@ -21,7 +21,7 @@ abstract contract MarketDeals is MarketBase {
     uint8 private constant OPEN_TO_DEALS = 1;
     uint8 private constant RETIRED = 2;
 
-    /// @inheritdoc IStorageMarket
+    /// @inheritdoc IStorageDeals
     function open(Terms calldata t, bytes calldata payerSig, bytes calldata nodeSig) external returns (uint256 id) {
         bytes32 digest = t.digest();
         _requirePayer(t.payer, digest, payerSig);
@@ -29,7 +29,7 @@ abstract contract MarketDeals is MarketBase {
         _open(id, t, nodeSig);
     }
 
-    /// @inheritdoc IStorageMarket
+    /// @inheritdoc IStorageDeals
     function openMany(Terms[] calldata t, bytes calldata payerSig, bytes[] calldata nodeSigs)
         external
         returns (uint256[] memory ids)
@@ -51,18 +51,18 @@ abstract contract MarketDeals is MarketBase {
         }
     }
 
-    /// @notice One row of `openMany`, whose payer has signed. Only this contract may call.
+    /// @inheritdoc IStorageDeals
     function openRow(uint256 id, Terms calldata t, bytes calldata nodeSig) external {
         if (msg.sender != address(this)) revert OnlySelf();
         _open(id, t, nodeSig);
     }
 
-    /// @inheritdoc IStorageMarket
+    /// @inheritdoc IStorageDeals
     function change(Change calldata c, bytes calldata payerSig, bytes calldata nodeSig) external {
         Agreement storage a = _market().agreements[c.id];
         _requireLive(c.id, a);
         if (a.nonce != c.nonce) revert NonceMismatch(a.nonce);
-        IPaymentHub.Lock memory lock = hub.lockOf(address(this), c.id);
+        IPaymentHub.Lock memory lock = _lockOf(c.id);
         bytes32 digest = c.digest();
         _requirePayer(lock.payer, digest, payerSig);
         _requireNode(a.node, digest, nodeSig);
@@ -70,7 +70,7 @@ abstract contract MarketDeals is MarketBase {
         _requireChangeable(a, c);
         uint96 paid = _settleTo(c.id, a, _decidedFor(a.node));
         if (a.settledTo < _current()) revert PeriodUndecided(a.settledTo);
-        _emitChanged(a.node, c);
+        emit Changed(c.id, a.node, c);
         bool later = c.end > a.end;
         _applyPrice(a, c, lock.amount - paid);
         _moveReserve(a, _applyContent(a, c), later, _until(c.end));
@@ -79,16 +79,16 @@ abstract contract MarketDeals is MarketBase {
         if (c.prepaid != 0 || until != lock.expiry) hub.increase(c.id, c.prepaid, until);
     }
 
-    /// @inheritdoc IStorageMarket
+    /// @inheritdoc IStorageDeals
     function terminate(uint256 id) external {
         MarketStorage storage $ = _market();
         Agreement storage a = $.agreements[id];
         if (a.status != Status.Open) revert UnknownAgreement(id);
         uint32 node = a.node;
-        uint32 end = _endOf(a, $.ledgers[node]);
+        uint32 end = _endOf(a, _ledger(node));
         uint32 current = _current();
         if (current >= end) revert AgreementEnded(id);
-        address payer = hub.lockOf(address(this), id).payer;
+        address payer = _lockOf(id).payer;
         bool byPayer = msg.sender == payer;
         if (!byPayer && msg.sender != registry.ownerOf(node) && msg.sender != registry.signerOf(node)) {
             revert NotParty(msg.sender);
@@ -100,45 +100,9 @@ abstract contract MarketDeals is MarketBase {
         ++a.nonce;
         emit Terminated(id, msg.sender, end);
         if (byPayer) return;
-        uint256 share = uint256(a.leaves) * a.collateralPerLeaf * catalog.service(SERVICE).faultBps / Protocol.BPS;
+        uint256 share = uint256(a.leaves) * a.collateralPerLeaf * _service().faultBps / Protocol.BPS;
         uint96 funded = _fault(node, share, payer);
         if (funded != 0) hub.withdraw(payer, funded);
-    }
-
-    /// @inheritdoc IStorageMarket
-    function settle(uint256[] calldata ids) external {
-        uint32 decided = _firstUndecided();
-        for (uint256 i; i < ids.length; ++i) {
-            Agreement storage a = _market().agreements[ids[i]];
-            if (_isLive(a.status)) _settleTo(ids[i], a, decided);
-        }
-    }
-
-    /// @inheritdoc IStorageMarket
-    function close(uint256 id) external {
-        MarketStorage storage $ = _market();
-        Agreement storage a = $.agreements[id];
-        _requireLive(id, a);
-        uint32 node = a.node;
-        Ledger memory ledger = $.ledgers[node];
-        uint32 end = _endOf(a, ledger);
-        if (_current() < end) revert NotEnded(id, end);
-        _requireNotProving(node, ledger);
-        _settleTo(id, a, _firstUndecided());
-        if (a.settledTo < end) revert PeriodUndecided(a.settledTo);
-        Status status = Status.Closed;
-        if (ledger.endedAt != 0) {
-            status = Status.Lost;
-            a.end = end;
-            $.losses[id].round = ledger.round;
-        }
-        a.status = status;
-        _leave(node, a, ledger);
-        uint96 rest = hub.lockOf(address(this), id).amount;
-        emit Closed(id, node, status, rest);
-        int256 reserved = int256(uint256(a.leaves)) * int256(uint256(a.collateralPerLeaf));
-        if (reserved != 0) stakes.reserve(node, SERVICE, -int128(reserved), uint40(block.timestamp));
-        if (rest != 0) hub.refund(id, rest);
     }
 
     // -------------------------------------------------------------------------------------------------------------- open
@@ -150,7 +114,7 @@ abstract contract MarketDeals is MarketBase {
         _requireNode(t.node, bytes32(id), nodeSig);
         _requireTerms(t);
         uint64 collateralPerLeaf = _requireEntry(t.node);
-        Ledger memory ledger = $.ledgers[t.node];
+        Ledger memory ledger = _ledger(t.node);
         if (ledger.endedAt != 0) revert NodeHasEnded(t.node);
         _requireNotProving(t.node, ledger);
 
@@ -166,8 +130,8 @@ abstract contract MarketDeals is MarketBase {
         a.rate = t.rate;
         a.collateralPerLeaf = collateralPerLeaf;
         if (t.repairer != address(0)) $.repairers[id] = t.repairer;
-        _emitOpened(id, t);
-        stakes.reserve(t.node, SERVICE, int128(uint128(uint256(t.leaves) * collateralPerLeaf)), _until(t.end));
+        emit Opened(id, t.payer, t.node, t);
+        _reserve(t.node, int256(uint256(t.leaves) * collateralPerLeaf), _until(t.end));
         _lock(id, t);
     }
 
@@ -186,30 +150,14 @@ abstract contract MarketDeals is MarketBase {
         hub.lock(id, t.payer, t.payee, SERVICE, t.prepaid, _until(t.end));
     }
 
-    function _emitOpened(uint256 id, Terms calldata t) private {
-        emit Opened(
-            id,
-            t.payer,
-            t.node,
-            t.payee,
-            t.root,
-            t.pieces,
-            t.leaves,
-            t.rate,
-            t.start,
-            t.end,
-            t.prepaid,
-            t.repairShare,
-            t.repairer
-        );
-    }
-
     function _requireEntry(uint32 node) private view returns (uint64 collateralPerLeaf) {
-        IServiceCatalog.Service memory service = catalog.service(SERVICE);
+        IServiceCatalog.Service memory service = _service();
         if (service.flags & OPEN_TO_DEALS == 0 || service.flags & RETIRED != 0 || block.timestamp < service.closedUntil)
-        revert ServiceClosed();
+        {
+            revert ServiceClosed();
+        }
         if (service.minBond != 0) {
-            uint96 active = stakes.stakeOf(node, SERVICE).active;
+            uint96 active = _stakeOf(node).active;
             if (active < service.minBond) revert BondTooLow(service.minBond, active);
         }
         return service.collateralPerLeaf;
@@ -236,58 +184,36 @@ abstract contract MarketDeals is MarketBase {
         // The node owes nothing before its first start.
         if (ledger.count == 0 || t.start < ledger.missedTo) ledger.missedTo = t.start;
         ++ledger.count;
-        $.ledgers[node] = ledger;
+        _store(node, ledger);
         return uint24(position);
-    }
-
-    /// @dev Frees the agreement's position; the last one to leave takes the node's misses along.
-    function _leave(uint32 node, Agreement storage a, Ledger memory ledger) private {
-        MarketStorage storage $ = _market();
-        uint256 position = a.position;
-        $.sums.move(node, ledger.depth, position, 0, a.leaves);
-        $.ids[_positionKey(node, position)] = ledger.freed;
-        ledger.freed = uint16(position + 1);
-        ledger.leaves -= a.leaves;
-        if (--ledger.count == 0) {
-            ledger.misses = 0;
-            if (ledger.endedAt != 0) {
-                ledger.endedAt = 0;
-                ++ledger.round;
-            }
-        }
-        $.ledgers[node] = ledger;
     }
 
     // ------------------------------------------------------------------------------------------------------ change, settle
 
     function _requireChangeable(Agreement storage a, Change calldata c) private view {
         uint32 current = _current();
-        Ledger memory ledger = _market().ledgers[a.node];
+        Ledger memory ledger = _ledger(a.node);
         if (ledger.endedAt != 0) revert NodeHasEnded(a.node);
         if (current >= a.end) revert AgreementEnded(c.id);
         if (c.end <= current || c.end <= a.start) revert EndOutOfRange(c.end);
         _requireNotProving(a.node, ledger);
     }
 
-    function _emitChanged(uint32 node, Change calldata c) private {
-        emit Changed(c.id, node, c.root, c.pieces, c.leaves, c.rate, c.end, c.prepaid, c.nonce);
-    }
-
     function _moveReserve(Agreement storage a, int256 leaves, bool later, uint40 until) private {
-        int128 delta = int128(leaves * int256(uint256(a.collateralPerLeaf)));
+        int256 delta = leaves * int256(uint256(a.collateralPerLeaf));
         if (delta < 0) {
-            stakes.reserve(a.node, SERVICE, delta, until);
+            _reserve(a.node, delta, until);
             delta = 0;
         }
         // A later end moves the reserve's end along even when its amount does not grow.
-        if (delta > 0 || later) stakes.reserve(a.node, SERVICE, delta, until);
+        if (delta > 0 || later) _reserve(a.node, delta, until);
     }
 
     /// @dev Writes root and leaves, in the deal, the ledger and the tree; returns by how much the leaves grew.
     function _applyContent(Agreement storage a, Change calldata c) private returns (int256 more) {
         MarketStorage storage $ = _market();
         uint32 node = a.node;
-        Ledger memory ledger = $.ledgers[node];
+        Ledger memory ledger = _ledger(node);
         uint48 leaves = a.leaves;
         if (a.root != c.root) a.root = c.root;
         if (c.leaves == leaves) return 0;
@@ -295,7 +221,7 @@ abstract contract MarketDeals is MarketBase {
         uint256 total = uint256(ledger.leaves) - leaves + c.leaves;
         if (total > type(uint48).max) revert ContentInvalid();
         ledger.leaves = uint48(total);
-        $.ledgers[node] = ledger;
+        _store(node, ledger);
         $.sums.move(node, ledger.depth, a.position, c.leaves, leaves);
         return int256(uint256(c.leaves)) - int256(uint256(leaves));
     }
@@ -322,38 +248,6 @@ abstract contract MarketDeals is MarketBase {
         ++a.nonce;
     }
 
-    /// @dev Pays what is proven before min(decided, end).
-    function _settleTo(uint256 id, Agreement storage a, uint32 decided) internal returns (uint96 amount) {
-        MarketStorage storage $ = _market();
-        uint32 node = a.node;
-        uint256 to = _endOf(a, $.ledgers[node]);
-        if (decided < to) to = decided;
-        uint256 from = a.settledTo;
-        if (from >= to) return 0;
-        uint256 since = a.rateSince;
-        uint256 due;
-        if (from < since) {
-            uint256 middle = since < to ? since : to;
-            due = $.bits.count(node, from, middle) * a.oldRate;
-            from = middle;
-        }
-        due += $.bits.count(node, from, to) * a.rate;
-        a.settledTo = uint32(to);
-        amount = uint96(due);
-        emit Settled(id, uint32(to), amount);
-        if (amount != 0) _release(id, amount);
-    }
-
-    /// @dev A lock covers what is owed, unless its payer took it back after expiry and grace; then what is left is paid.
-    function _release(uint256 id, uint96 amount) private {
-        try hub.release(id, amount) {}
-        catch {
-            uint96 left = hub.lockOf(address(this), id).amount;
-            if (left > amount) left = amount;
-            if (left != 0) hub.release(id, left);
-        }
-    }
-
     /// @dev First period not decided for this node: as for everybody, but a period it has proven is decided at once.
     function _decidedFor(uint32 node) private view returns (uint32 first) {
         first = _firstUndecided();
@@ -362,10 +256,6 @@ abstract contract MarketDeals is MarketBase {
     }
 
     // ------------------------------------------------------------------------------------------------------------ checks
-
-    function _requireLive(uint256 id, Agreement storage a) internal view {
-        if (!_isLive(a.status)) revert UnknownAgreement(id);
-    }
 
     function _requireContent(bytes32 root, uint48 leaves, bool mayBeEmpty) private pure {
         if ((root == 0) != (leaves == 0) || (leaves == 0 && !mayBeEmpty)) revert ContentInvalid();

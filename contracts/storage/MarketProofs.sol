@@ -8,7 +8,7 @@ import {SumTree} from "../libraries/SumTree.sol";
 import {MarketBase} from "./MarketBase.sol";
 
 /// @title Seeds, possession proofs and misses
-abstract contract MarketProofs is MarketBase {
+abstract contract MarketProofs is MarketBase, IStorageMarket {
     using PeriodBits for mapping(uint256 => uint256);
     using SumTree for mapping(uint256 => uint256);
 
@@ -38,7 +38,7 @@ abstract contract MarketProofs is MarketBase {
         }
         if (!ready) revert DrawPending(point);
         uint168 seed = uint168(uint256(keccak256(abi.encode(word, p))));
-        uint16 samples = catalog.service(SERVICE).samples;
+        uint16 samples = _service().samples;
         if (samples > type(uint8).max) samples = type(uint8).max;
         $.seeds[p] = uint256(seed) << 88 | uint256(samples) << 80 | block.number << 40 | block.timestamp;
         $.draws = uint128(draws << 32 | p);
@@ -48,7 +48,7 @@ abstract contract MarketProofs is MarketBase {
     /// @inheritdoc IStorageMarket
     function prove(uint32 node, uint32 p, bytes calldata answers) external {
         MarketStorage storage $ = _market();
-        Ledger memory ledger = $.ledgers[node];
+        Ledger memory ledger = _ledger(node);
         if (ledger.endedAt != 0) revert NodeHasEnded(node);
         uint256 seed = $.seeds[p];
         if (seed == 0) revert NotDrawn(p);
@@ -59,14 +59,14 @@ abstract contract MarketProofs is MarketBase {
         $.bits.set(node, p);
         if (p > ledger.lastProven) ledger.lastProven = p;
         ledger.misses = 0;
-        $.ledgers[node] = ledger;
+        _store(node, ledger);
         emit Proven(node, p);
     }
 
     /// @inheritdoc IStorageMarket
     function reportMissed(uint32 node, uint32 p, uint256 id) external {
         MarketStorage storage $ = _market();
-        Ledger memory ledger = $.ledgers[node];
+        Ledger memory ledger = _ledger(node);
         if (ledger.endedAt != 0) revert NodeHasEnded(node);
         uint256 seed = $.seeds[p];
         if (seed == 0) revert NotDrawn(p);
@@ -80,11 +80,11 @@ abstract contract MarketProofs is MarketBase {
         uint256 amount;
         if (misses >= Protocol.MISS_END) {
             ledger.endedAt = p + 1;
-            amount = stakes.stakeOf(node, SERVICE).reserved;
+            amount = _stakeOf(node).reserved;
         } else if (misses % Protocol.MISS_STEP == 0) {
-            amount = uint256(stakes.stakeOf(node, SERVICE).reserved) * catalog.service(SERVICE).faultBps / Protocol.BPS;
+            amount = uint256(_stakeOf(node).reserved) * _service().faultBps / Protocol.BPS;
         }
-        $.ledgers[node] = ledger;
+        _store(node, ledger);
         emit Missed(node, p, misses, msg.sender);
         Fund storage fund = $.funds[_fundKey(node, ledger.round)];
         if (ledger.endedAt != 0) {
@@ -119,9 +119,5 @@ abstract contract MarketProofs is MarketBase {
         uint256 position;
         (position, offset) = $.sums.find(node, ledger.depth, index);
         id = $.ids[_positionKey(node, position)];
-    }
-
-    function _fundKey(uint32 node, uint16 round) internal pure returns (uint256) {
-        return uint256(node) << 16 | round;
     }
 }

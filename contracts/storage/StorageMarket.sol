@@ -4,22 +4,84 @@ pragma solidity ^0.8.28;
 import {DelayedUpgrade} from "../governance/DelayedUpgrade.sol";
 import {IPaymentHub} from "../interfaces/IPaymentHub.sol";
 import {IReceipts} from "../interfaces/IReceipts.sol";
+import {IStorageDeals} from "../interfaces/IStorageDeals.sol";
 import {IStorageMarket} from "../interfaces/IStorageMarket.sol";
 import {PeriodBits} from "../libraries/PeriodBits.sol";
 import {Protocol} from "../libraries/Protocol.sol";
 import {StorageTypedData} from "../libraries/StorageTypedData.sol";
 import {MarketBase} from "./MarketBase.sol";
+import {MarketProofs} from "./MarketProofs.sol";
 import {MarketRepairs} from "./MarketRepairs.sol";
+import {MarketSettlement} from "./MarketSettlement.sol";
+import {StorageDeals} from "./StorageDeals.sol";
 
 /// @title The storage market, verifier of service 1; see IStorageMarket for what each function requires.
-/// @notice Behind an ERC-1967 proxy; there is nothing to initialize. Its agreements are receipts: the id is the receipt.
-contract StorageMarket is MarketRepairs, DelayedUpgrade, IReceipts {
+/// @notice Behind an ERC-1967 proxy; the only thing to initialize is that it is. Its agreements are receipts: the id is the receipt.
+contract StorageMarket is MarketProofs, MarketSettlement, MarketRepairs, DelayedUpgrade, IReceipts {
     using PeriodBits for mapping(uint256 => uint256);
     using StorageTypedData for *;
 
+    /// @notice The other half of this implementation's code.
+    StorageDeals public immutable deals;
+
     /// @param s addresses and times of this implementation
     /// @param timelock announces and executes upgrades
-    constructor(Setup memory s, address timelock) MarketBase(s) DelayedUpgrade(timelock) {}
+    constructor(Setup memory s, address timelock) MarketBase(s) DelayedUpgrade(timelock) {
+        deals = new StorageDeals(s);
+    }
+
+    /// @notice Marks the proxy as initialized; there is nothing to set. Once, by the deployment.
+    function initialize() external initializer {}
+
+    /// @inheritdoc IStorageDeals
+    function open(Terms calldata, bytes calldata, bytes calldata) external returns (uint256) {
+        _forward();
+    }
+
+    /// @inheritdoc IStorageDeals
+    function openMany(Terms[] calldata, bytes calldata, bytes[] calldata) external returns (uint256[] memory) {
+        _forward();
+    }
+
+    /// @inheritdoc IStorageDeals
+    function openRow(uint256, Terms calldata, bytes calldata) external {
+        _forward();
+    }
+
+    /// @inheritdoc IStorageDeals
+    function openByPolicy(Terms calldata, Policy calldata, uint256, bytes calldata, bytes calldata, bytes calldata)
+        external
+        returns (uint256)
+    {
+        _forward();
+    }
+
+    /// @inheritdoc IStorageDeals
+    function cancelPolicy(Policy calldata) external {
+        _forward();
+    }
+
+    /// @inheritdoc IStorageDeals
+    function change(Change calldata, bytes calldata, bytes calldata) external {
+        _forward();
+    }
+
+    /// @inheritdoc IStorageDeals
+    function terminate(uint256) external {
+        _forward();
+    }
+
+    /// @dev Runs the call as it came with the code of `deals` and ends with its outcome.
+    function _forward() private {
+        address target = address(deals);
+        assembly {
+            calldatacopy(0, 0, calldatasize())
+            let done := delegatecall(gas(), target, 0, calldatasize(), 0, 0)
+            returndatacopy(0, 0, returndatasize())
+            if iszero(done) { revert(0, returndatasize()) }
+            return(0, returndatasize())
+        }
+    }
 
     /// @inheritdoc IReceipts
     function settledOf(bytes32 receipt)
@@ -45,12 +107,12 @@ contract StorageMarket is MarketRepairs, DelayedUpgrade, IReceipts {
     /// @inheritdoc IStorageMarket
     function endOf(uint256 id) external view returns (uint32) {
         Agreement storage a = _market().agreements[id];
-        return _endOf(a, _market().ledgers[a.node]);
+        return _endOf(a, _ledger(a.node));
     }
 
     /// @inheritdoc IStorageMarket
     function ledgerOf(uint32 node) external view returns (Ledger memory) {
-        return _market().ledgers[node];
+        return _ledger(node);
     }
 
     /// @inheritdoc IStorageMarket
@@ -68,7 +130,7 @@ contract StorageMarket is MarketRepairs, DelayedUpgrade, IReceipts {
     /// @inheritdoc IStorageMarket
     function leafAt(uint32 node, uint48 index) external view returns (uint256 id, uint48 offset) {
         uint256 within;
-        (id, within) = _leafAt(node, _market().ledgers[node], index);
+        (id, within) = _leafAt(node, _ledger(node), index);
         offset = uint48(within);
     }
 
@@ -103,7 +165,7 @@ contract StorageMarket is MarketRepairs, DelayedUpgrade, IReceipts {
 
     /// @inheritdoc IStorageMarket
     function isProving(uint32 node) external view returns (bool) {
-        return _proving(node, _market().ledgers[node]) != 0;
+        return _proving(node, _ledger(node)) != 0;
     }
 
     /// @inheritdoc IStorageMarket

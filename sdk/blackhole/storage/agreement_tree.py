@@ -1,8 +1,8 @@
 """An agreement's pieces: the list both sides sign and the sum tree over it.
 
-The tree's items are the pieces' own roots, so a path from a block to its piece goes straight on to the agreement. The
-list is append-only DAG-CBOR, `[[root, leaves], …]`, and its SHA-256 is `pieces` in Terms and Change: node and client
-reach the new root from the old list and what was added or removed.
+The tree's entries are the pieces: their roots and leaves. The list is append-only DAG-CBOR, `[[root, leaves], …]`, and
+its SHA-256 is `pieces` in Terms and Change: node and client reach the new root from the old list and what was added or
+removed. docs/proof-format.md has the tree.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from blackhole.errors import IntegrityError
 from blackhole.storage.ipfs import dag_cbor
-from blackhole.storage.sum_tree import SUM_LIMIT, Found, SumNode, SumTree
+from blackhole.storage.sum_tree import SUM_LIMIT, Found, Sibling, SumTree, entry
 
 
 class Piece(NamedTuple):
@@ -65,6 +65,11 @@ class PieceList:
             raise IntegrityError(f"piece {next(iter(unknown)).hex()} is not in the list")
         return PieceList((*(piece for piece in self.pieces if piece.root not in gone), *added))
 
+    @property
+    def root(self) -> bytes:
+        """What Terms and Change name: the tree's root, or 32 zero bytes when there is no piece."""
+        return self.tree().root if self.pieces else bytes(32)
+
     def tree(self) -> AgreementTree:
         """The sum tree over the pieces (at least one)."""
         return AgreementTree(self.pieces)
@@ -75,7 +80,7 @@ class AgreementTree:
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = tuple(pieces)
-        self._tree = SumTree.of([SumNode(piece.root, piece.leaves) for piece in self.pieces])
+        self._tree = SumTree.of([entry(piece.root, piece.leaves) for piece in self.pieces])
 
     @property
     def root(self) -> bytes:
@@ -91,9 +96,9 @@ class AgreementTree:
         """Which piece holds leaf number `leaf` of the agreement, where in it, and the path upward."""
         return self._tree.find(leaf)
 
-    def path(self, index: int) -> Found:
-        """The path of a whole piece."""
-        return Found(index, 0, self._tree.path(index))
+    def path(self, index: int) -> tuple[Sibling, ...]:
+        """The path of a whole piece, as `claimRepair` takes it after `encode_path`."""
+        return self._tree.path(index)
 
 
 def _piece(item: dag_cbor.Node) -> Piece:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from blackhole.errors import IntegrityError
 from blackhole.protocol import BLOCK, LEAF
 from blackhole.storage.ipfs.cid import BLAKE3, RAW, Cid
-from blackhole.storage.sum_tree import SumTree, block_leaf
+from blackhole.storage.sum_tree import SumTree, entry
 
 if TYPE_CHECKING:
     from blackhole.storage.agreement_tree import Piece
@@ -40,7 +40,7 @@ def verify_block(cid: bytes, block: bytes | bytearray | memoryview) -> None:
         raise IntegrityError(f"block {Cid(cid)} is not what its CID says")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BlockList:
     """The blocks of a piece, in order: their digests and the length of the piece in bytes."""
 
@@ -102,7 +102,7 @@ class BlockList:
     @property
     def tree(self) -> SumTree:
         """The piece tree: the SHA-256 sum tree over the blocks."""
-        return SumTree.of([block_leaf(digest, self.chunks(index)) for index, digest in enumerate(self.digests)])
+        return SumTree.of([entry(digest, self.chunks(index)) for index, digest in enumerate(self.digests)])
 
     @property
     def piece(self) -> Piece:

@@ -1,6 +1,6 @@
 """Merkle-sum trees over SHA-256: every node commits to a hash and to how many leaves (KiB) lie below it.
 
-    leaf  = SHA-256(0x02 ‖ digest ‖ u48 chunks)               a block: its BLAKE3 digest, its number of 1 KiB chunks
+    leaf  = SHA-256(0x02 ‖ digest ‖ u48 leaves)      an entry: a block of a piece, or a piece of an agreement
     inner = SHA-256(0x03 ‖ left ‖ u48 sum(left) ‖ right ‖ u48 sum(right))
 
 A tree of n leaves has the largest power of two below n on its left, as BLAKE3 has. Because every sum is hashed, a
@@ -14,10 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from blackhole.errors import IntegrityError
+
 SUM_BYTES: Final = 6
 """bytes of a sum inside a node: u48."""
 SUM_LIMIT: Final = 1 << 8 * SUM_BYTES
 """leaves. Sums are below this."""
+
+STEP_BYTES: Final = 1 + 32 + SUM_BYTES
+"""bytes of a step of a path."""
 
 _LEAF, _INNER = b"\x02", b"\x03"
 
@@ -44,10 +49,10 @@ class Found(NamedTuple):
     path: tuple[Sibling, ...]
 
 
-def block_leaf(digest: bytes, chunks: int) -> SumNode:
-    """The leaf of a block with so many 1 KiB chunks (the last may be short)."""
-    _check(digest, chunks)
-    return SumNode(hashlib.sha256(_LEAF + digest + chunks.to_bytes(SUM_BYTES, "big")).digest(), chunks)
+def entry(digest: bytes, leaves: int) -> SumNode:
+    """The tree's node for an entry: a block by its BLAKE3 digest and 1 KiB chunks, a piece by its root and leaves."""
+    _check(digest, leaves)
+    return SumNode(hashlib.sha256(_LEAF + digest + leaves.to_bytes(SUM_BYTES, "big")).digest(), leaves)
 
 
 def parent(left: SumNode, right: SumNode) -> SumNode:
@@ -70,15 +75,31 @@ def climb(node: SumNode, path: Sequence[Sibling]) -> SumNode:
     return node
 
 
+def encode_path(path: Sequence[Sibling]) -> bytes:
+    """A path as the chain reads it: for each step u8 side (1: the sibling is on the left) ‖ hash ‖ u48 sum."""
+    return b"".join(bytes([left]) + sibling.hash + sibling.sum.to_bytes(SUM_BYTES, "big") for sibling, left in path)
+
+
+def decode_path(data: bytes) -> tuple[Sibling, ...]:
+    """The reverse of `encode_path`. Raises IntegrityError when it is malformed."""
+    steps = []
+    for at in range(0, len(data), STEP_BYTES):
+        step = data[at : at + STEP_BYTES]
+        if len(step) != STEP_BYTES or step[0] > 1:
+            raise IntegrityError("a malformed path")
+        steps.append(Sibling(SumNode(step[1:33], int.from_bytes(step[33:], "big")), bool(step[0])))
+    return tuple(steps)
+
+
 @dataclass(frozen=True, slots=True)
 class SumTree:
-    """A sum tree over nodes that are given: blocks under a piece, pieces under an agreement."""
+    """A sum tree over entries: blocks under a piece, pieces under an agreement."""
 
     levels: tuple[tuple[SumNode, ...], ...]
 
     @classmethod
     def of(cls, items: Sequence[SumNode]) -> SumTree:
-        """The tree over at least one item."""
+        """The tree over at least one entry, made with `entry`."""
         if not items:
             raise ValueError("a sum tree has at least one item")
         for item in items:

@@ -12,7 +12,7 @@ from blackhole.storage.agreement_tree import AgreementTree, Piece, PieceList
 from blackhole.storage.blake3_tree import CHUNK, ChunkTree, digest_of_path
 from blackhole.storage.blocks import BlockList, block_cid, verify_block
 from blackhole.storage.ipfs.cid import DAG_PB, RAW
-from blackhole.storage.sum_tree import SumNode, SumTree, block_leaf, climb, parent
+from blackhole.storage.sum_tree import SumNode, SumTree, climb, decode_path, encode_path, entry, parent
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,7 +110,7 @@ def test_no_changed_hash_sum_side_or_length_keeps_the_root(sums: list[int], data
 
 def test_sums_outside_48_bits_are_refused() -> None:
     with pytest.raises(ValueError, match="between"):
-        block_leaf(bytes(32), 0)
+        entry(bytes(32), 0)
     with pytest.raises(ValueError, match="fewer than 2"):
         parent(SumNode(bytes(32), (1 << 48) - 1), SumNode(bytes(32), 1))
 
@@ -126,7 +126,7 @@ def test_a_piece_counts_its_blocks_and_kibibytes(size: int) -> None:
     if len(blocks.digests) == 1:
         assert blocks.root_cid == block_cid(data)
         assert blocks.root_cid.codec == RAW
-        assert blocks.piece.root == block_leaf(blocks.digests[0], blocks.piece.leaves).hash
+        assert blocks.piece.root == entry(blocks.digests[0], blocks.piece.leaves).hash
     else:
         assert blocks.root_cid.codec == DAG_PB
 
@@ -140,15 +140,20 @@ def test_a_block_list_that_lies_about_its_length_is_refused() -> None:
         BlockList.of([b"short", b"more"])
 
 
-def test_a_path_goes_from_block_to_agreement_in_one_climb() -> None:
+def test_a_leaf_of_an_agreement_leads_to_its_piece_and_block() -> None:
     shards = [BlockList.of([pattern(BLOCK, bytes([shard])), pattern(5000, bytes([shard]))]) for shard in range(5)]
     agreement = AgreementTree([shard.piece for shard in shards])
     assert agreement.leaves == 5 * (1024 + 5)
     for leaf in (0, 1023, 1024, 1028, 1029, agreement.leaves - 1):
         found = agreement.proof(leaf)
+        piece = agreement.pieces[found.item]
         inside = shards[found.item].tree.find(found.offset)
-        node = shards[found.item].tree.levels[0][inside.item]
-        assert climb(node, [*inside.path, *found.path]) == SumNode(agreement.root, agreement.leaves)
+        assert climb(shards[found.item].tree.levels[0][inside.item], inside.path) == SumNode(*piece)
+        assert climb(entry(*piece), found.path) == SumNode(agreement.root, agreement.leaves)
+        assert decode_path(encode_path(found.path)) == found.path
+    for malformed in (b"\0", bytes([2]) + bytes(38), bytes(40)):
+        with pytest.raises(IntegrityError):
+            decode_path(malformed)
 
 
 def test_a_piece_list_grows_shrinks_and_is_canonical() -> None:
@@ -160,6 +165,7 @@ def test_a_piece_list_grows_shrinks_and_is_canonical() -> None:
     assert PieceList.decode(new.encode()) == new
     assert new.digest() == hashlib.sha256(new.encode()).digest() != old.digest()
     assert new.tree().leaves == new.leaves
+    assert (new.root, PieceList().root) == (new.tree().root, bytes(32))
     with pytest.raises(IntegrityError, match="not in the list"):
         old.changed(removed=[pieces[3].root])
     with pytest.raises(IntegrityError, match="twice"):

@@ -1,0 +1,42 @@
+"""Logs of the agent: one JSON object a line on stderr, secrets removed by name before anything is written."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+_SECRET = ("key", "secret", "passphrase", "password", "signature", "voucher", "grant", "authorization")
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name in event:
+        if any(word in name.lower() for word in _SECRET):
+            event[name] = "…"
+    return event
+
+
+def configure(process: str, level: str = "info", stream: TextIO | None = None) -> structlog.typing.FilteringBoundLogger:
+    """Set up logging of this process and return its logger. `process` stands in every line."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _redact,
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level, logging.INFO)),
+        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(process=process)
+    return logger
+
+
+Log = structlog.typing.FilteringBoundLogger
+"""Type of a logger."""
