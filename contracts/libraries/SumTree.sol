@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 /// @title A tree of sums with five children of 48 bits a slot, one tree a node
 /// @notice Level 0 holds the leaves of positions 5i .. 5i + 4 in slot i; each higher level the sums of the slots below. A tree of depth d
-/// has 5^d positions; six levels are 15,625.
+/// has 5^d positions; six levels are 15,625. With one position, at depth 0, the total is all there is and no slot is used.
 library SumTree {
     uint256 internal constant MAX_DEPTH = 6;
     uint256 private constant WIDTH = 5;
@@ -22,7 +22,7 @@ library SumTree {
     ) internal returns (uint256) {
         if (position < WIDTH ** depth) return depth;
         // Positions are handed out one by one, so one level is always enough.
-        if (depth != 0) slots[_key(node, depth, 0)] = total;
+        slots[_key(node, depth, 0)] = total;
         return depth + 1;
     }
 
@@ -45,7 +45,7 @@ library SumTree {
         }
     }
 
-    /// @notice The position that holds leaf `index`, and the leaf's offset there.
+    /// @notice The position that holds leaf `index`, and the leaf's offset there. The caller keeps `index` below the total.
     function find(mapping(uint256 => uint256) storage slots, uint32 node, uint256 depth, uint256 index)
         internal
         view

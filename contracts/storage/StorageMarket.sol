@@ -9,6 +9,7 @@ import {IStorageMarket} from "../interfaces/IStorageMarket.sol";
 import {PeriodBits} from "../libraries/PeriodBits.sol";
 import {Protocol} from "../libraries/Protocol.sol";
 import {StorageTypedData} from "../libraries/StorageTypedData.sol";
+import {SumTree} from "../libraries/SumTree.sol";
 import {MarketBase} from "./MarketBase.sol";
 import {MarketProofs} from "./MarketProofs.sol";
 import {MarketRepairs} from "./MarketRepairs.sol";
@@ -16,7 +17,7 @@ import {MarketSettlement} from "./MarketSettlement.sol";
 import {StorageDeals} from "./StorageDeals.sol";
 
 /// @title The storage market, verifier of service 1; see IStorageMarket for what each function requires.
-/// @notice Behind an ERC-1967 proxy; the only thing to initialize is that it is. Its agreements are receipts: the id is the receipt.
+/// @notice Behind an ERC-1967 proxy. Its agreements are receipts: the id is the receipt.
 contract StorageMarket is MarketProofs, MarketSettlement, MarketRepairs, DelayedUpgrade, IReceipts {
     using PeriodBits for mapping(uint256 => uint256);
     using StorageTypedData for *;
@@ -34,40 +35,47 @@ contract StorageMarket is MarketProofs, MarketSettlement, MarketRepairs, Delayed
     function initialize() external initializer {}
 
     /// @inheritdoc IStorageDeals
-    function open(Terms calldata, bytes calldata, bytes calldata) external returns (uint256) {
+    function open(Terms calldata t, bytes calldata payerSig, bytes calldata nodeSig) external returns (uint256 id) {
         _forward();
     }
 
     /// @inheritdoc IStorageDeals
-    function openMany(Terms[] calldata, bytes calldata, bytes[] calldata) external returns (uint256[] memory) {
-        _forward();
-    }
-
-    /// @inheritdoc IStorageDeals
-    function openRow(uint256, Terms calldata, bytes calldata) external {
-        _forward();
-    }
-
-    /// @inheritdoc IStorageDeals
-    function openByPolicy(Terms calldata, Policy calldata, uint256, bytes calldata, bytes calldata, bytes calldata)
+    function openMany(Terms[] calldata t, bytes calldata payerSig, bytes[] calldata nodeSigs)
         external
-        returns (uint256)
+        returns (uint256[] memory ids)
     {
         _forward();
     }
 
     /// @inheritdoc IStorageDeals
-    function cancelPolicy(Policy calldata) external {
+    function openRow(uint256 id, Terms calldata t, bytes calldata nodeSig) external {
         _forward();
     }
 
     /// @inheritdoc IStorageDeals
-    function change(Change calldata, bytes calldata, bytes calldata) external {
+    function openByPolicy(
+        Terms calldata t,
+        Policy calldata p,
+        uint256 lostId,
+        bytes calldata proof,
+        bytes calldata policySig,
+        bytes calldata nodeSig
+    ) external returns (uint256 id) {
         _forward();
     }
 
     /// @inheritdoc IStorageDeals
-    function terminate(uint256) external {
+    function cancelPolicy(Policy calldata p) external {
+        _forward();
+    }
+
+    /// @inheritdoc IStorageDeals
+    function change(Change calldata c, bytes calldata payerSig, bytes calldata nodeSig) external {
+        _forward();
+    }
+
+    /// @inheritdoc IStorageDeals
+    function terminate(uint256 id) external {
         _forward();
     }
 
@@ -129,8 +137,10 @@ contract StorageMarket is MarketProofs, MarketSettlement, MarketRepairs, Delayed
 
     /// @inheritdoc IStorageMarket
     function leafAt(uint32 node, uint48 index) external view returns (uint256 id, uint48 offset) {
+        Ledger memory ledger = _ledger(node);
+        if (index >= ledger.leaves) revert SumTree.IndexBeyondTotal();
         uint256 within;
-        (id, within) = _leafAt(node, _ledger(node), index);
+        (id, within) = _leafAt(node, ledger, index);
         offset = uint48(within);
     }
 
