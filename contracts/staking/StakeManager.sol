@@ -4,11 +4,11 @@ pragma solidity ^0.8.28;
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
 import {IServiceCatalog} from "../interfaces/IServiceCatalog.sol";
 import {IStakeManager} from "../interfaces/IStakeManager.sol";
+import {BondHistory} from "../libraries/BondHistory.sol";
 import {Protocol} from "../libraries/Protocol.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ERC20Burnable} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Burnable.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
 /// @title The vault. See {IStakeManager} for what each call requires.
 /// @dev Rounds that are over are settled by whatever touches the stake next, oldest first, so no order of calls moves
@@ -16,7 +16,7 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 /// round opens ROUND after the one before and settles all that are MAX_FREEZE old.
 contract StakeManager is IStakeManager {
     using SafeERC20 for IERC20;
-    using Checkpoints for Checkpoints.Trace208;
+    using BondHistory for BondHistory.Trace;
 
     /// @dev One slot: the staker of a node and all its stake, active and exiting over all services.
     struct Account {
@@ -47,7 +47,7 @@ contract StakeManager is IStakeManager {
     mapping(uint256 claim => Hold) private _holds;
     mapping(uint256 claim => Award) private _awards;
     mapping(uint16 service => address) private _verifiers;
-    mapping(address staker => Checkpoints.Trace208) private _bonds;
+    mapping(address staker => BondHistory.Trace) private _bonds;
 
     /// @dev The graph is circular (vault, registry, disputes proxy): addresses are known by salt before deployment.
     constructor(address token_, INodeRegistry registry_, IServiceCatalog catalog_, address disputes_) {
@@ -394,7 +394,7 @@ contract StakeManager is IStakeManager {
     /// @inheritdoc IStakeManager
     function getPastBond(address staker, uint256 timepoint) external view returns (uint256) {
         if (timepoint >= clock()) revert FutureLookup(timepoint, clock());
-        return _bonds[staker].upperLookupRecent(uint48(timepoint));
+        return _bonds[staker].lookup(timepoint);
     }
 
     // ------------------------------------------------------------------------------------------------ internal
@@ -464,13 +464,13 @@ contract StakeManager is IStakeManager {
     }
 
     function _raiseVotes(address staker, uint96 amount) private {
-        Checkpoints.Trace208 storage trace = _bonds[staker];
-        trace.push(clock(), trace.latest() + amount);
+        BondHistory.Trace storage trace = _bonds[staker];
+        trace.set(trace.latest() + amount);
     }
 
     function _lowerVotes(address staker, uint96 amount) private {
-        Checkpoints.Trace208 storage trace = _bonds[staker];
-        trace.push(clock(), trace.latest() - amount);
+        BondHistory.Trace storage trace = _bonds[staker];
+        trace.set(trace.latest() - amount);
     }
 
     /// @dev Burned and bounty round down; the rest is what is left, so the three add up.
