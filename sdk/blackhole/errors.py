@@ -335,6 +335,17 @@ class NoFreeNodes(NodeError):
     hint = "Choose a smaller profile, pay more, or wait for nodes to join; `--explain` shows why nodes were left out."
 
 
+class AgentRunning(NodeError):
+    """Another agent runs on this node's folder. Two would sign for the same disk twice."""
+
+    code = "agent_running"
+    hint = "One agent a folder: stop the one whose pid is named, or use another folder."
+
+    def __init__(self, message: str, *, holder: int | None = None) -> None:
+        super().__init__(message, data={"holder_pid": holder})
+        self.holder = holder
+
+
 # Storage
 
 
