@@ -41,6 +41,7 @@ def test_every_error_has_a_code_of_its_own_a_hint_and_a_known_exit_code() -> Non
 
 class LaneClosed(Revert):
     __slots__ = __match_args__ = ("lane", "amount", "key")
+    SIGNATURE = "LaneClosed(uint32,uint96,bytes1)"
 
     def __init__(self, lane: int, amount: int, key: bytes) -> None:
         self.lane, self.amount, self.key = lane, amount, key

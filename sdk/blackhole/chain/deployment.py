@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from blackhole import protocol
+from blackhole.chain.abi import PLAIN
 from blackhole.chain.client import Chain
 from blackhole.chain.compiled import Artifact, load
 from blackhole.chain.signers import Signer
@@ -109,6 +110,7 @@ async def deploy(
     when a constructor refuses.
     """
     _check(parameters)
+    block = (await chain.block("latest")).number
     await _deploy_deployer(chain, signer, progress)
     known = addresses(signer.address, parameters.salt)
     missing = [step for step in _steps(parameters) if not await chain.code(known[step.label])]
@@ -116,7 +118,11 @@ async def deploy(
     sent = (
         await chain.send_many(
             [
-                Tx(deployer, _call(load("Deployer"), "deploy", (_salt(parameters.salt, step.label), step.code(known))))
+                Tx(
+                    deployer,
+                    _call(load("Deployer"), "deploy", (_salt(parameters.salt, step.label), step.code(known))),
+                    name=f"deploy {step.label}",
+                )
                 for step in missing
             ],
             signer,
@@ -136,7 +142,9 @@ async def deploy(
         chain_id=await chain.chain_id(),
         addresses=public,
         period=parameters.period,
+        prove_window=parameters.prove_window,
         unit=protocol.MICRO,
+        block=block,
     )
 
 
@@ -307,15 +315,11 @@ def _salt(base: str, label: str) -> bytes:
 
 
 def _creation(artifact: Artifact, values: tuple[object, ...]) -> bytes:
-    from eth_abi.abi import encode
-
-    return artifact.bytecode + encode(artifact.constructor, values)
+    return artifact.bytecode + PLAIN.many(",".join(artifact.constructor)).encode(values)
 
 
 def _encode(artifact: Artifact, function: str, values: tuple[object, ...]) -> bytes:
-    from eth_abi.abi import encode
-
-    return encode(artifact.functions[function], values)
+    return PLAIN.many(",".join(artifact.functions[function])).encode(values)
 
 
 def _call(artifact: Artifact, function: str, values: tuple[object, ...]) -> bytes:

@@ -852,6 +852,14 @@ class InvalidTimes(Revert):
     SELECTOR = bytes.fromhex("fc8986de")
 
 
+class InvalidUnit(Revert):
+    """`InvalidUnit()`"""
+
+    __slots__ = __match_args__ = ()
+    SIGNATURE = "InvalidUnit()"
+    SELECTOR = bytes.fromhex("997c4ef4")
+
+
 class InvalidUpgrade(Revert):
     """`InvalidUpgrade()`"""
 

@@ -89,6 +89,7 @@ ERRORS: Final[dict[str, tuple[str, str]]] = {
     "0a5889e5": ("InvalidState", "uint256,State"),
     "f8d10e82": ("InvalidTimelock", ""),
     "fc8986de": ("InvalidTimes", ""),
+    "997c4ef4": ("InvalidUnit", ""),
     "4be85dc0": ("InvalidUpgrade", ""),
     "8fe003b3": ("LaneFull", "address,uint16,uint32"),
     "3c574910": ("LanesExhausted", "address,uint16"),
@@ -212,10 +213,7 @@ EVENTS: Final[dict[tuple[str, int], tuple[str, str]]] = {
         "bytes32,uint256,address,uint256,bytes,bytes32,uint256",
     ),
     ("baa1eb22f2a492ba1a5fea61b8df4d27c6c8b5f3971e63bb58fa14ff72eedb70", 2): ("Cancelled", "bytes32"),
-    ("f0ed932503bc1568b42cf950fecbeb9e5b199e889cfecae67ff67d1d66a80bee", 3): (
-        "Changed",
-        "uint256,uint32,bytes32,bytes32,uint48,uint96,uint32,uint96,uint16",
-    ),
+    ("e30ca6d556e3f4c8dae1807c656e85e7d7e407e2501954116831830ff1939716", 3): ("Changed", "uint256,uint32,Change"),
     ("6fd6150f53658ef10b709177e11405da3384d0d16d384599f15e1af7470f6096", 2): ("ClaimClosed", "uint256,State,uint96"),
     ("611840618b0158a1c40e691f50026acdb52573c6d956ee3a05b342c85e5610c8", 3): ("ClaimConceded", "uint256,address"),
     ("b6fb97822f80751362d18b96b1a4366d346c898a645fd05a21d32dba39508da0", 3): (
@@ -309,10 +307,7 @@ EVENTS: Final[dict[tuple[str, int], tuple[str, str]]] = {
         "OfferSet",
         "uint32,uint16,uint64,uint48,uint16",
     ),
-    ("88e5a0804a56b9e2d7f1ecf9f8b04633a3add2aede4e602d1e97075245d4f609", 4): (
-        "Opened",
-        "uint256,address,uint32,address,bytes32,bytes32,uint48,uint96,uint32,uint32,uint96,uint96,address",
-    ),
+    ("2de1b4268f5019651bfa586ae661b08245108a4a3b1d55def9e25d5ef596a475", 4): ("Opened", "uint256,address,uint32,Terms"),
     ("95d99b1d471a4f4aaa7e40c47e9bc625d048bad4d53de9c2b3442fef2d516c39", 3): (
         "Paid",
         "uint256,address,uint96,uint96,uint96,uint96,address",

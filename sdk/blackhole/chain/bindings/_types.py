@@ -43,7 +43,7 @@ class State(IntEnum):
 
 
 class Status(IntEnum):
-    """`IStorageMarket.Status`"""
+    """`IStorageMarketTypes.Status`"""
 
     NONE = 0
     OPEN = 1
@@ -190,7 +190,7 @@ class Stake(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """`IStorageMarket.Agreement`"""
+    """`IStorageMarketTypes.Agreement`"""
 
     root: bytes  # bytes32
     node: int  # uint32
@@ -208,7 +208,7 @@ class Agreement(NamedTuple):
 
 
 class Change(NamedTuple):
-    """`IStorageMarket.Change`"""
+    """`IStorageMarketTypes.Change`"""
 
     id: int  # uint256
     root: bytes  # bytes32
@@ -221,7 +221,7 @@ class Change(NamedTuple):
 
 
 class Fund(NamedTuple):
-    """`IStorageMarket.Fund`"""
+    """`IStorageMarketTypes.Fund`"""
 
     amount: int  # uint96
     leaves: int  # uint48
@@ -229,7 +229,7 @@ class Fund(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """`IStorageMarket.Ledger`"""
+    """`IStorageMarketTypes.Ledger`"""
 
     leaves: int  # uint48
     count_: int  # uint16
@@ -244,14 +244,14 @@ class Ledger(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """`IStorageMarket.Loss`"""
+    """`IStorageMarketTypes.Loss`"""
 
     repaired: int  # uint48
     round: int  # uint16
 
 
 class Policy(NamedTuple):
-    """`IStorageMarket.Policy`"""
+    """`IStorageMarketTypes.Policy`"""
 
     payer: Address  # address
     manifest: bytes  # bytes32
@@ -263,7 +263,7 @@ class Policy(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """`IStorageMarket.Terms`"""
+    """`IStorageMarketTypes.Terms`"""
 
     payer: Address  # address
     node: int  # uint32

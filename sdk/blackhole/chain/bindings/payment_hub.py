@@ -18,6 +18,7 @@ from blackhole.chain.bindings._errors import (
     InvalidNonce,
     InvalidShortString,
     InvalidSignature,
+    InvalidUnit,
     LaneFull,
     LanesExhausted,
     LockExists,
@@ -77,6 +78,7 @@ __all__ = [
     "InvalidNonce",
     "InvalidShortString",
     "InvalidSignature",
+    "InvalidUnit",
     "Lane",
     "LaneFull",
     "LaneOpened",
@@ -151,6 +153,7 @@ class PaymentHub(Contract):
         InvalidNonce,
         InvalidShortString,
         InvalidSignature,
+        InvalidUnit,
         LaneFull,
         LanesExhausted,
         LockExists,
@@ -251,6 +254,10 @@ class PaymentHub(Contract):
             "bytes1,string,string,uint256,address,bytes32,uint256[]",
             Eip712DomainResult._make,
         )
+
+    def exact(self) -> Call[bool]:
+        """Whether the token is known to move exactly what is asked (HOLE), so that deposits are not measured."""
+        return self._call("exact", "bb7bfd7b", "", (), "bool")
 
     def fee_of(self, service: int) -> Call[Fee]:
         """The service's own row; all zero when it pays row 0."""

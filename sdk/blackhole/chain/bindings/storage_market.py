@@ -424,6 +424,10 @@ class StorageMarket(Contract):
         """block.timestamp / PERIOD."""
         return self._call("currentPeriod", "06040618", "", (), "uint32")
 
+    def deals(self) -> Call[Address]:
+        """The other half of this implementation's code."""
+        return self._call("deals", "0f752fe8", "", (), "address")
+
     def disputes(self) -> Call[Address]:
         """Where faults go."""
         return self._call("disputes", "d4c5b252", "", (), "address")
@@ -459,6 +463,10 @@ class StorageMarket(Contract):
     def id_at(self, node: int, position: int) -> Call[int]:
         """The deal at a position of a node's sum tree, 0 when free."""
         return self._call("idAt", "37abc512", "uint32,uint24", (node, position), "uint256")
+
+    def initialize(self) -> Tx[None]:
+        """Marks the proxy as initialized; there is nothing to set. Once, by the deployment."""
+        return self._tx("initialize", "8129fc1c", "", (), "")
 
     def is_proving(self, node: int) -> Call[bool]:
         """Whether a node's deals may change now: false from a draw until its proof or the window's end."""
@@ -517,7 +525,9 @@ class StorageMarket(Contract):
         return self._tx("openMany", "7dc0deb9", "Terms[],bytes,bytes[]", (t, payer_sig, node_sigs), "uint256[]")
 
     def open_row(self, id: int, t: Terms, node_sig: bytes) -> Tx[None]:
-        """One row of `openMany`, whose payer has signed. Only this contract may call."""
+        """One row of `openMany`, whose payer has signed. Only the market itself may call: a row of its own call undoes
+        all it did when the bank or the vault refuses it.
+        """
         return self._tx("openRow", "82c572e9", "uint256,Terms,bytes", (id, t, node_sig), "")
 
     def pending_draw(self) -> Call[PendingDrawResult]:

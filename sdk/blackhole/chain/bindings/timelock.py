@@ -216,31 +216,29 @@ class Timelock(Contract):
         return self._call("isOperationReady", "13bc9f20", "bytes32", (id,), "bool")
 
     def on_erc1155_batch_received(
-        self, value0: Address, value1: Address, value2: Sequence[int], value3: Sequence[int], value4: bytes
+        self, operator: Address, from_: Address, ids: Sequence[int], values: Sequence[int], data: bytes
     ) -> Tx[bytes]:
         return self._tx(
             "onERC1155BatchReceived",
             "bc197c81",
             "address,address,uint256[],uint256[],bytes",
-            (value0, value1, value2, value3, value4),
+            (operator, from_, ids, values, data),
             "bytes4",
         )
 
-    def on_erc1155_received(
-        self, value0: Address, value1: Address, value2: int, value3: int, value4: bytes
-    ) -> Tx[bytes]:
+    def on_erc1155_received(self, operator: Address, from_: Address, id: int, value: int, data: bytes) -> Tx[bytes]:
         return self._tx(
             "onERC1155Received",
             "f23a6e61",
             "address,address,uint256,uint256,bytes",
-            (value0, value1, value2, value3, value4),
+            (operator, from_, id, value, data),
             "bytes4",
         )
 
-    def on_erc721_received(self, value0: Address, value1: Address, value2: int, value3: bytes) -> Tx[bytes]:
+    def on_erc721_received(self, operator: Address, from_: Address, token_id: int, data: bytes) -> Tx[bytes]:
         """See {IERC721Receiver-onERC721Received}. Always returns `IERC721Receiver.onERC721Received.selector`."""
         return self._tx(
-            "onERC721Received", "150b7a02", "address,address,uint256,bytes", (value0, value1, value2, value3), "bytes4"
+            "onERC721Received", "150b7a02", "address,address,uint256,bytes", (operator, from_, token_id, data), "bytes4"
         )
 
     def renounce_role(self, role: bytes, caller_confirmation: Address) -> Tx[None]:
