@@ -113,7 +113,8 @@ async def deploy(
     block = (await chain.block("latest")).number
     await _deploy_deployer(chain, signer, progress)
     known = addresses(signer.address, parameters.salt)
-    missing = [step for step in _steps(parameters) if not await chain.code(known[step.label])]
+    steps = _steps(parameters)
+    missing = [step for step in steps if not await chain.code(known[step.label])]
     deployer = known["Deployer"]
     sent = (
         await chain.send_many(
@@ -144,8 +145,18 @@ async def deploy(
         period=parameters.period,
         prove_window=parameters.prove_window,
         unit=protocol.MICRO,
-        block=block,
+        block=await _first_block(chain, signer.address, known["Deployer"], block if len(missing) == len(steps) else 0),
     )
+
+
+async def _first_block(chain: Chain, sender: Address, deployer: Address, since: int) -> int:
+    """The block before the deployment's first contract: the same however often the deployment is run."""
+    from blackhole.chain.bindings.deployer import Deployed
+
+    own = bytes(12) + bytes.fromhex(sender[2:])
+    head = (await chain.block("latest")).number
+    found = await chain.logs(deployer, [Deployed.TOPIC, own], since, head)
+    return found[0].block - 1 if found else since
 
 
 def addresses(sender: Address, salt: str = "blackhole") -> dict[str, Address]:

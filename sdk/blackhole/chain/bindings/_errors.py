@@ -132,6 +132,17 @@ class AmountAboveSettled(Revert):
         self.settled = settled
 
 
+class AmountTooLarge(Revert):
+    """`AmountTooLarge(uint256)`"""
+
+    __slots__ = __match_args__ = ("amount",)
+    SIGNATURE = "AmountTooLarge(uint256)"
+    SELECTOR = bytes.fromhex("08083b2a")
+
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+
+
 class AwardAboveClaim(Revert):
     """`AwardAboveClaim(uint96,uint96)`"""
 

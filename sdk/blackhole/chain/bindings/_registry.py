@@ -21,6 +21,7 @@ ERRORS: Final[dict[str, tuple[str, str]]] = {
     "df93135e": ("AlreadyProven", "uint32,uint32"),
     "048e40e4": ("AlreadyRepaired", "uint256,bytes32"),
     "ec3c8205": ("AmountAboveSettled", "uint96,uint96"),
+    "08083b2a": ("AmountTooLarge", "uint256"),
     "480e2dd3": ("AwardAboveClaim", "uint96,uint96"),
     "c96ffed5": ("AwardTooHigh", "uint96,uint96"),
     "000155b5": ("BondTooLow", "uint256,uint256"),

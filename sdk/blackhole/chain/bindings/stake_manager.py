@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from blackhole.chain.bindings._errors import (
+    AmountTooLarge,
     AwardTooHigh,
     BountyTooHigh,
-    CheckpointUnorderedInsertion,
     ClaimExists,
     ExitFrozen,
     ExitPending,
@@ -53,12 +53,12 @@ from blackhole.chain.contract import Contract
 from blackhole.chain.values import Address, Call, Tx
 
 __all__ = [
+    "AmountTooLarge",
     "Award",
     "AwardTooHigh",
     "Awarded",
     "Bonded",
     "BountyTooHigh",
-    "CheckpointUnorderedInsertion",
     "ClaimExists",
     "ExitCancelled",
     "ExitFrozen",
@@ -112,9 +112,9 @@ class StakeManager(Contract):
     __slots__ = ()
     NAME = "StakeManager"
     ERRORS = (
+        AmountTooLarge,
         AwardTooHigh,
         BountyTooHigh,
-        CheckpointUnorderedInsertion,
         ClaimExists,
         ExitFrozen,
         ExitPending,
