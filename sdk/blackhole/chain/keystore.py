@@ -69,7 +69,7 @@ def _scrypt(passphrase: str, salt: bytes, parameters: dict[str, Any]) -> bytes:
     n, r, p, length = (int(parameters[name]) for name in ("n", "r", "p", "dklen"))
     if 128 * n * r > _MEMORY_MAX or length < 32:
         raise ValueError("the keystore asks for more memory than is sane")
-    return hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, dklen=length, maxmem=2 * _MEMORY_MAX)
+    return hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, dklen=length, maxmem=_MEMORY_MAX + (1 << 24))
 
 
 def _aes_ctr(key: bytes, vector: bytes, data: bytes) -> bytes:
