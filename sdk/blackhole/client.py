@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from blackhole.escrow.service import Escrow
     from blackhole.registry.service import Registry
     from blackhole.staking.service import Staking
+    from blackhole.storage.service import Storage
     from blackhole.tokens.service import Tokens
 
 
@@ -98,6 +99,18 @@ class _Market(Generic[M]):
 
         return Disputes(self._mode, self.connection)
 
+    @cached_property
+    def storage(self) -> Storage[M]:
+        """Files on bonded nodes."""
+        from blackhole.storage.service import Storage
+
+        return Storage(self._mode, self.connection)
+
+    async def _close(self) -> None:
+        if "storage" in self.__dict__:
+            await self.storage.aclose()
+        await self.connection.close()
+
 
 class Blackhole(_Market[Sync]):
     """The blocking face.
@@ -123,7 +136,7 @@ class Blackhole(_Market[Sync]):
 
     def close(self) -> None:
         """Give keys and connections back."""
-        portal().run(self.connection.close())
+        portal().run(self._close())
 
     def __enter__(self) -> Blackhole:
         return self
@@ -150,7 +163,7 @@ class AsyncBlackhole(_Market[Async]):
 
     async def close(self) -> None:
         """Give keys and connections back."""
-        await self.connection.close()
+        await self._close()
 
     async def __aenter__(self) -> AsyncBlackhole:
         return self

@@ -1,0 +1,127 @@
+"""`blackhole account`: keys and what they hold."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blackhole.cli.context import home, keystores
+from blackhole.cli.output import emit, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+app = typer.Typer(
+    epilog="Examples: blackhole account new; blackhole account show; blackhole account send 0x… 2.5",
+)
+
+Name = Annotated[str, typer.Argument(help="What you call the key: letters, digits, - and _.")]
+
+
+def _free(name: str) -> Path:
+    from blackhole.errors import InputError
+
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise InputError(f"{name!r} is no name for a key.", hint="Use letters, digits, - and _.")
+    path = home().keys / f"{name}.json"
+    if path.exists():
+        raise InputError(f"There is an account {name!r} already.", hint="Choose another name: keys are never replaced.")
+    return path
+
+
+def _passphrase() -> str:
+    """A new passphrase: from BLACKHOLE_PASSPHRASE_FILE, else asked for twice."""
+    import getpass
+    import os
+
+    from blackhole.chain.signers import PASSPHRASE_FILE_VARIABLE, find_passphrase
+    from blackhole.errors import InputError
+
+    chosen = find_passphrase("New passphrase: ")
+    if PASSPHRASE_FILE_VARIABLE not in os.environ and getpass.getpass("Again: ") != chosen:
+        raise InputError("The two passphrases differ.", hint="Try again.")
+    if not chosen:
+        raise InputError("The passphrase is empty.", hint="Whoever copies the file would have the key.")
+    return chosen
+
+
+@app.command()
+def new(name: Name = "main") -> None:
+    """Make a key and write it to a keystore that a passphrase opens.
+
+    The passphrase is asked for, or read from the file named by BLACKHOLE_PASSPHRASE_FILE. Nobody can restore a lost
+    keystore or passphrase: keep a copy of the file it prints.
+
+    Example: blackhole account new laptop
+    """
+    from blackhole.chain.signers import create_keystore
+
+    path = _free(name)
+    made = create_keystore(path, _passphrase())
+    text = f"account {name}: {made.address}\nkeystore: {path} (keep a copy, and its passphrase)"
+    emit({"name": name, "address": made.address, "keystore": str(path)}, text)
+
+
+@app.command(name="import")
+def import_(
+    name: Name = "main",
+    keystore: Annotated[
+        str | None, typer.Option(help="A keystore file of any Ethereum wallet; else a key in hex is read from stdin.")
+    ] = None,
+) -> None:
+    """Take over a key you have: from a keystore, or in hex from stdin (the command line would show it to others).
+
+    Example: blackhole account import old --keystore UTC--2024-….json
+
+    Example: pass show key | blackhole account import old
+    """
+    from pathlib import Path
+
+    from blackhole.chain.signers import as_signer, create_keystore, find_passphrase
+    from blackhole.errors import KeyMissing, SigningKeyError
+
+    path = _free(name)
+    if keystore is not None:
+        from blackhole.chain.keystore import open_keystore
+
+        source = Path(keystore)
+        try:
+            content = source.read_bytes()
+        except OSError as error:
+            raise KeyMissing(f"Cannot read {source}: {error.strerror}.") from error
+        key = open_keystore(content, find_passphrase(f"Passphrase of {source.name}: "))
+    else:
+        if sys.stdin.isatty():
+            import getpass
+
+            text = getpass.getpass("Key (64 hex digits, not shown): ")
+        else:
+            text = sys.stdin.readline()
+        as_signer(text.strip())  # its message never shows the text
+        try:
+            key = bytes.fromhex(text.strip().removeprefix("0x"))
+        except ValueError:
+            raise SigningKeyError("That is not a key of 64 hex digits.") from None
+    made = create_keystore(path, _passphrase(), key)
+    emit(
+        {"name": name, "address": made.address, "keystore": str(path)},
+        f"account {name}: {made.address}\nkeystore: {path}",
+    )
+
+
+@app.command(name="list")
+def list_() -> None:
+    """The keys of this machine."""
+    import json
+
+    rows: list[dict[str, str]] = []
+    for name, path in keystores().items():
+        try:
+            owner = "0x" + str(json.loads(path.read_text())["address"]).removeprefix("0x")
+        except (OSError, ValueError, KeyError):
+            owner = "(not a keystore)"
+        rows.append({"name": name, "address": owner, "keystore": str(path)})
+    text = table(["NAME", "ADDRESS"], [(row["name"], row["address"]) for row in rows])
+    emit({"accounts": rows}, text if rows else "No keys yet: blackhole account new")

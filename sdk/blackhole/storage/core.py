@@ -1,0 +1,167 @@
+"""What every storage operation stands on: one connection's chain, bindings, nodes, keys and own files."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blackhole.errors import InsufficientFunds
+from blackhole.paths import private_folder
+
+if TYPE_CHECKING:
+    from blackhole.chain.bindings.node_registry import NodeRegistry
+    from blackhole.chain.bindings.payment_hub import PaymentHub
+    from blackhole.chain.bindings.storage_market import StorageMarket
+    from blackhole.chain.client import Chain
+    from blackhole.chain.connection import Connection
+    from blackhole.chain.signers import Signer
+    from blackhole.chain.values import Address
+    from blackhole.storage.directory import Directory
+    from blackhole.storage.lane_book import LaneBook
+    from blackhole.storage.objects import ObjectList, Seal
+    from blackhole.storage.terms import MarketDomain
+    from blackhole.storage.transport import Transport
+
+SERVICE = 1
+"""Id of storage in the catalog."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The chain's time.
+
+    Attributes:
+        now: of the newest block, seconds.
+        seconds: of a period.
+        period: the current one.
+        left: seconds until the next.
+    """
+
+    now: int
+    seconds: int
+
+    @property
+    def period(self) -> int:
+        return self.now // self.seconds
+
+    @property
+    def left(self) -> int:
+        return self.seconds - self.now % self.seconds
+
+
+class StorageCore:
+    """Shared by the operations of one `Storage` service."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._period_seconds = 0
+
+    @property
+    def chain(self) -> Chain:
+        return self.connection.chain
+
+    @property
+    def signer(self) -> Signer:
+        """The account's key. Raises KeyMissing when the connection has none."""
+        return self.connection.require_signer()
+
+    @property
+    def account(self) -> Address:
+        """The signer's account. Raises KeyMissing."""
+        return self.connection.account
+
+    @property
+    def chain_id(self) -> int:
+        return self.connection.network.chain_id
+
+    @property
+    def market(self) -> StorageMarket:
+        return self.connection.market
+
+    @property
+    def hub(self) -> PaymentHub:
+        return self.connection.hub
+
+    @property
+    def registry(self) -> NodeRegistry:
+        return self.connection.registry
+
+    @cached_property
+    def domain(self) -> MarketDomain:
+        from blackhole.storage.terms import MarketDomain
+
+        return MarketDomain(self.chain_id, self.market.address)
+
+    @cached_property
+    def transport(self) -> Transport:
+        from blackhole.storage.transport import Transport
+
+        return Transport()
+
+    @cached_property
+    def directory(self) -> Directory:
+        from blackhole.storage.directory import Directory
+
+        return Directory(self.chain, self.registry, self.transport, from_block=self.connection.network.block)
+
+    @cached_property
+    def seal(self) -> Seal:
+        """Opens and closes the account's local files. Raises KeyMissing."""
+        from blackhole.storage.objects import Seal, local_key
+
+        return Seal(local_key(self.account, self.signer.sign_digest))
+
+    @cached_property
+    def objects(self) -> ObjectList:
+        """The account's own objects."""
+        from blackhole.storage.objects import ObjectList
+
+        return ObjectList(self.connection.home.objects, self.account, self.seal)
+
+    @cached_property
+    def lanes(self) -> LaneBook:
+        """The account's own lanes."""
+        from blackhole.storage.lane_book import LaneBook
+
+        return LaneBook(self.folder("lanes"), self.account)
+
+    def folder(self, name: str) -> Path:
+        """A private folder of the home."""
+        return private_folder(self.connection.home.root / name)
+
+    async def clock(self) -> Clock:
+        """The chain's time now."""
+        if not self._period_seconds:
+            self._period_seconds = await self.chain.read(self.market.period())
+        return Clock((await self.chain.block("latest")).timestamp, self._period_seconds)
+
+    async def require_funds(self, need: int) -> None:
+        """Raise InsufficientFunds unless the account's balance and the market's allowance cover `need` wei."""
+        balance, allowance = await asyncio.gather(
+            self.chain.read(self.hub.balance_of(self.account)),
+            self.chain.read(self.hub.allowance_of(self.account, self.market.address)),
+        )
+        from blackhole.units import format_tokens
+
+        if balance < need:
+            raise InsufficientFunds(
+                "balance in the bank",
+                have=balance,
+                need=need,
+                hint=f"blackhole escrow deposit {format_tokens(need - balance)}",
+            )
+        if allowance < need:
+            raise InsufficientFunds(
+                "what the storage market may lock of it",
+                have=allowance,
+                need=need,
+                hint=f"blackhole escrow allow {format_tokens(need)}",
+            )
+
+    async def aclose(self) -> None:
+        """Close the connections to nodes."""
+        if "transport" in self.__dict__:
+            await self.transport.aclose()

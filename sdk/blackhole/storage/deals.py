@@ -1,0 +1,186 @@
+"""From quotes to open agreements: nodes sign, the payer signs once for all, a transaction opens as many as fit."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blackhole.chain.signatures import recover
+from blackhole.errors import ChainError, NodeError, Reverted
+from blackhole.storage.terms import Terms, TermsBatch
+
+if TYPE_CHECKING:
+    from blackhole.chain.values import Receipt
+    from blackhole.storage.agreement_tree import PieceList
+    from blackhole.storage.core import Clock, StorageCore
+    from blackhole.storage.directory import Reached
+
+GAS_MAX = (1 << 24) * 5 // 6
+"""Estimated gas of one transaction: with the margin the writer adds it stays below the cap of 2^24 (EIP-7825)."""
+ROWS_MAX = 48
+"""Deals tried in one transaction."""
+EARLY_SECONDS = 60
+"""A deal starts with the next period, unless that begins so soon that the transaction may miss it."""
+NO_ACCOUNT = "0x" + "00" * 20
+
+
+def start_period(clock: Clock) -> int:
+    """The first period of a deal made now."""
+    return clock.period + (1 if clock.left > EARLY_SECONDS else 2)
+
+
+def draft(
+    core: StorageCore,
+    reached: Reached,
+    pieces: PieceList,
+    *,
+    rate: int,
+    start: int,
+    end: int,
+    repair_share: int,
+    payer: str | None = None,
+    repairer: str = NO_ACCOUNT,
+) -> Terms:
+    """Terms over `pieces` at one node, with a salt of their own. Amounts in wei."""
+    return Terms(
+        payer=payer or core.account,
+        node=reached.info.id,
+        payee=reached.info.payee,
+        root=pieces.tree().root,
+        pieces=pieces.digest(),
+        leaves=pieces.leaves,
+        rate=rate,
+        start=start,
+        end=end,
+        prepaid=rate * (end - start) + repair_share,
+        repair_share=repair_share,
+        repairer=repairer,
+        salt=secrets.randbits(63),
+    )
+
+
+async def ask_signature(
+    core: StorageCore,
+    reached: Reached,
+    terms: Terms,
+    pieces: PieceList,
+    quote: tuple[Mapping[str, Any], str] | None = None,
+    **more: Any,
+) -> bytes:
+    """The node's signature over `terms`.
+
+    Raises:
+        NodeRefused: with its reason.
+        NodeError: the signature is not its own.
+    """
+    body: dict[str, Any] = {
+        "terms": terms.to_json(),
+        "pieces": [[piece.root.hex(), piece.leaves] for piece in pieces.pieces],
+        **more,
+    }
+    if quote is not None:
+        body["quote"] = {"quote": quote[0], "signature": quote[1]}
+    answer = await reached.client.post_json("/v1/agreements", body)
+    try:
+        signature = bytes.fromhex(str(answer["signature"]).removeprefix("0x"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise NodeError(f"Node {reached.info.id} answers without a signature.") from error
+    if recover(terms.digest(core.domain), signature) != reached.info.signer:
+        raise NodeError(f"Node {reached.info.id} signed with a key that is not its registered one.")
+    return signature
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A deal ready to open: the slot it is for, the terms and the node's signature."""
+
+    slot: int
+    terms: Terms
+    signature: bytes
+
+    def id(self, core: StorageCore) -> int:
+        """The agreement's id."""
+        return self.terms.id(core.domain)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenResult:
+    """What became of rows.
+
+    Attributes:
+        opened: slot → agreement id.
+        skipped: slot → the decoded reason it did not open.
+        receipts: of the transactions.
+    """
+
+    opened: dict[int, int]
+    skipped: dict[int, str]
+    receipts: tuple[Receipt, ...]
+
+
+async def which_are_open(core: StorageCore, rows: Sequence[Row]) -> dict[int, int]:
+    """Slot → id of the rows whose agreement the chain has."""
+    found = await core.chain.read_many([core.market.agreement_of(row.id(core)) for row in rows])
+    return {row.slot: row.id(core) for row, agreement in zip(rows, found, strict=True) if agreement.status}
+
+
+async def batches(core: StorageCore, rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows in as few transactions as the gas of one allows."""
+    out: list[list[Row]] = []
+    waiting = [list(rows[start : start + ROWS_MAX]) for start in range(0, len(rows), ROWS_MAX)]
+    while waiting:
+        batch = waiting.pop(0)
+        try:
+            gas = await core.chain.estimate(_transaction(core, batch), core.account)
+        except Reverted:
+            raise
+        except ChainError:
+            # The endpoint itself refuses what would take too much gas.
+            gas = GAS_MAX + 1
+        if gas > GAS_MAX and len(batch) > 1:
+            middle = len(batch) // 2
+            waiting = [batch[:middle], batch[middle:], *waiting]
+        else:
+            out.append(batch)
+    return out
+
+
+async def open_batch(core: StorageCore, batch: Sequence[Row]) -> OpenResult:
+    """Send one transaction over these rows and see which of them the chain opened."""
+    from blackhole.chain.bindings.storage_market import Skipped
+    from blackhole.chain.reverts import reverted
+
+    by_id = {row.id(core): row.slot for row in batch}
+    receipt = await core.chain.send(_transaction(core, batch), core.signer)
+    opened = await which_are_open(core, batch)
+    skipped: dict[int, str] = {}
+    for event in receipt.events_of(Skipped, core.market.address):
+        if (slot := by_id.get(event.id)) is not None and slot not in opened:
+            decoded = reverted(event.reason, "StorageMarket.open").decoded
+            skipped[slot] = type(decoded).__name__ if decoded is not None else "Reverted"
+    for row in batch:
+        if row.slot not in opened:
+            skipped.setdefault(row.slot, "NotOpened")
+    return OpenResult(opened, skipped, (receipt,))
+
+
+def _transaction(core: StorageCore, batch: Sequence[Row]) -> Any:
+    from blackhole.chain.bindings.storage_market import Terms as Struct
+
+    terms = [row.terms for row in batch]
+    payer_signature = core.signer.sign_digest(TermsBatch.of(terms, core.domain).digest(core.domain))
+    structs = [Struct(*each.values()) for each in terms]
+    return core.market.open_many(structs, payer_signature, [row.signature for row in batch])
+
+
+async def wait_for_block(core: StorageCore, seen: int, *, final: bool = False, seconds: float = 60.0) -> None:
+    """Wait until the chain has (finally) a block above number `seen`; after `seconds` go on without."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if (await core.chain.block("finalized" if final else "latest")).number > seen:
+            return
+        await asyncio.sleep(0.1)

@@ -1,0 +1,132 @@
+"""What a payer's agreements hold, and where: the chain's roots, and the nodes' lists checked against them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from blackhole.errors import BlackholeError, IntegrityError
+from blackhole.storage.agreement_tree import PieceList
+
+if TYPE_CHECKING:
+    from blackhole.chain.bindings.storage_market import Agreement, Ledger
+    from blackhole.storage.core import StorageCore
+    from blackhole.storage.directory import Reached
+
+LIVE = (1, 2)
+"""Status Open and Terminated of IStorageMarket."""
+ANSWER_SECONDS = 8.0
+"""A node that takes longer is silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One agreement.
+
+    Attributes:
+        id: on chain.
+        agreement: as the chain has it.
+        pieces: what it holds, checked against the chain's root; None when its node does not tell.
+        reached: the node; None when it does not answer.
+        error: why not.
+        seconds: how long it took to answer.
+    """
+
+    id: int
+    agreement: Agreement
+    pieces: PieceList | None
+    reached: Reached | None
+    error: BlackholeError | None
+    seconds: float
+
+    @property
+    def node(self) -> int:
+        return self.agreement.node
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """A payer's live agreements.
+
+    Attributes:
+        period: the current one.
+        held: every live agreement.
+        ledgers: what the market knows of their nodes, by id.
+        places: piece root → agreements whose node says it holds it, the quickest node first.
+    """
+
+    period: int
+    held: tuple[Held, ...]
+    ledgers: Mapping[int, Ledger]
+    places: Mapping[bytes, tuple[Held, ...]] = field(default_factory=dict)
+
+
+async def agreements_of(core: StorageCore, payer: str) -> list[int]:
+    """Every agreement the chain ever opened for `payer`."""
+    from blackhole.chain.bindings.storage_market import Opened
+
+    topic = bytes(12) + bytes.fromhex(payer[2:])
+    last = (await core.chain.block("latest")).number
+    logs = await core.chain.logs(core.market.address, [Opened.TOPIC, None, topic], core.connection.network.block, last)
+    return [int.from_bytes(log.topics[1], "big") for log in logs]
+
+
+async def take(core: StorageCore, payer: str, ids: Iterable[int] | None = None) -> Inventory:
+    """The live agreements of `payer` (or those in `ids`) and what they hold. Raises ChainError."""
+    wanted = await agreements_of(core, payer) if ids is None else list(dict.fromkeys(ids))
+    clock, found = await asyncio.gather(
+        core.clock(), core.chain.read_many([core.market.agreement_of(identity) for identity in wanted])
+    )
+    live = [
+        (identity, agreement)
+        for identity, agreement in zip(wanted, found, strict=True)
+        if agreement.status in LIVE and agreement.end > clock.period
+    ]
+    nodes = sorted({agreement.node for _, agreement in live})
+    infos, ledgers = await asyncio.gather(
+        core.directory.infos(nodes), core.chain.read_many([core.market.ledger_of(node) for node in nodes])
+    )
+    reached, failed = await core.directory.reach_all(infos)
+    by_node = {each.info.id: each for each in reached}
+
+    async def ask(identity: int, agreement: Agreement) -> Held:
+        node = by_node.get(agreement.node)
+        if node is None:
+            return Held(identity, agreement, None, None, failed.get(agreement.node), 0.0)
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                pieces = await _pieces(node, identity, agreement)
+        except TimeoutError:
+            error = IntegrityError(f"node {agreement.node} took longer than {ANSWER_SECONDS:.0f} s")
+            return Held(identity, agreement, None, None, error, ANSWER_SECONDS)
+        except BlackholeError as error:
+            return Held(identity, agreement, None, node, error, time.monotonic() - began)
+        return Held(identity, agreement, pieces, node, None, time.monotonic() - began)
+
+    held = await asyncio.gather(*(ask(identity, agreement) for identity, agreement in live))
+    places: dict[bytes, list[Held]] = {}
+    for each in sorted(held, key=lambda each: each.seconds):
+        for piece in each.pieces.pieces if each.pieces is not None else ():
+            places.setdefault(piece.root, []).append(each)
+    return Inventory(
+        clock.period,
+        tuple(held),
+        dict(zip(nodes, ledgers, strict=True)),
+        {root: tuple(where) for root, where in places.items()},
+    )
+
+
+async def _pieces(node: Reached, identity: int, agreement: Agreement) -> PieceList:
+    """The agreement's pieces as its node lists them. Raises IntegrityError when they are not what the chain signed."""
+    root = bytes(agreement.root)
+    if not agreement.leaves:
+        return PieceList()
+    raw = await node.client.get(f"/v1/agreements/{identity:064x}/pieces?root={root.hex()}")
+    pieces = PieceList.decode(raw)
+    if not pieces.pieces or pieces.tree().root != root or pieces.leaves != agreement.leaves:
+        raise IntegrityError(f"node {agreement.node} lists other pieces than the agreement's root says")
+    return pieces

@@ -1,0 +1,178 @@
+"""Asking nodes what they want, and choosing among them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blackhole.chain.signatures import recover
+from blackhole.errors import BlackholeError, IntegrityError, NodeError
+from blackhole.storage.placement import Candidate, Placement, place
+from blackhole.storage.types import NodeQuote, Quote
+
+if TYPE_CHECKING:
+    from blackhole.storage.core import StorageCore
+    from blackhole.storage.directory import NodeInfo, Reached
+    from blackhole.storage.profiles import Profile
+
+ASKED_AT_LEAST = 64
+"""Nodes asked for a quote; of a larger network the cheapest, four times as many as there are shards."""
+ANSWER_SECONDS = 8.0
+"""A node that takes longer to quote is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A node and its signed quote.
+
+    Attributes:
+        rate: wei a period for `leaves`.
+        egress: micro-HOLE a MiB read.
+        row, signature: as the node sent them, to be shown to it again.
+    """
+
+    reached: Reached
+    leaves: int
+    rate: int
+    egress: int
+    row: Mapping[str, Any]
+    signature: str
+
+    @property
+    def node(self) -> int:
+        return self.reached.info.id
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What came of asking.
+
+    Attributes:
+        placement: the chosen nodes and the reasons.
+        offered: every usable quote, by node.
+        infos: every node asked or known, by id.
+    """
+
+    placement: Placement
+    offered: Mapping[int, Offered]
+    infos: Mapping[int, NodeInfo]
+
+
+async def ask_one(core: StorageCore, info: NodeInfo, leaves: int, periods: int) -> Offered:
+    """One node's quote. Raises NodeError when it does not answer, or not with a quote of its own for this request."""
+    reached = await core.directory.reach(info)
+    body = {"payer": core.account, "leaves": leaves, "periods": periods}
+    return _checked(core, reached, await reached.client.post_json("/v1/quotes", body), leaves)
+
+
+async def ask(
+    core: StorageCore, profile: Profile, leaves: int, periods: int, *, seed: bytes, held: Iterable[int] = ()
+) -> Offers:
+    """Ask the nodes that offer storage and place `profile.n` shards of `leaves` KiB each.
+
+    Args:
+        held: nodes that hold other shards of the object already (repair).
+
+    Raises:
+        NoFreeNodes: too few fit; its data names why each was left out.
+        ChainError.
+    """
+    infos = await core.directory.offering()
+    holding = set(held)
+    refused = {info.id: "offers no capacity" for info in infos if not info.capacity}
+    usable = sorted((info for info in infos if info.id not in refused), key=lambda info: info.price)
+    asked = [info for info in usable if info.id not in holding][: max(ASKED_AT_LEAST, 4 * profile.n)]
+    refused |= {info.id: "dearer than those asked" for info in usable if info not in asked}
+
+    async def one(info: NodeInfo) -> Offered | BlackholeError:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await ask_one(core, info, leaves, periods)
+        except TimeoutError:
+            return NodeError(f"Node {info.id} took longer than {ANSWER_SECONDS:.0f} s.")
+        except (NodeError, IntegrityError) as error:
+            return error
+
+    answers = await asyncio.gather(*(one(info) for info in asked))
+    offered: dict[int, Offered] = {}
+    for info, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, Offered):
+            offered[info.id] = answer
+        else:
+            refused[info.id] = answer.message
+    if missing := holding - {info.id for info in infos}:
+        infos = [*infos, *await core.directory.infos(sorted(missing))]
+    candidates = [_candidate(info, offered.get(info.id), refused.get(info.id, "")) for info in infos]
+    placement = place(candidates, n=profile.n, repair_at=profile.repair_at, seed=seed, held=holding)
+    return Offers(placement, offered, {info.id: info for info in infos})
+
+
+def summarise(
+    offers: Offers, *, size: int, profile: Profile, periods: int, period_seconds: int, leaves: int, repair: int
+) -> Quote:
+    """The offers as the caller sees them."""
+    placement = offers.placement
+    shard_of = {node: shard for shard, node in enumerate(placement.nodes)}
+    rate = sum(offers.offered[node].rate for node in placement.nodes)
+    cheapest = sorted(offers.offered[node].egress for node in placement.nodes)[: profile.k]
+    mib = -(-leaves // 1024)
+    rows = tuple(
+        NodeQuote(
+            node=row.node,
+            endpoint=offers.infos[row.node].endpoint,
+            shard=shard_of.get(row.node),
+            group=row.group,
+            rate=offers.offered[row.node].rate if row.node in offers.offered else 0,
+            egress=offers.offered[row.node].egress if row.node in offers.offered else 0,
+            reason=row.reason,
+        )
+        for row in placement.rows
+    )
+    return Quote(
+        size=size,
+        profile=profile.name,
+        periods=periods,
+        period_seconds=period_seconds,
+        leaves=leaves * profile.n,
+        rate=rate,
+        storage=rate * periods,
+        repair=repair,
+        total=rate * periods + repair,
+        read_micro=sum(price * mib for price in cheapest),
+        nodes=rows,
+    )
+
+
+def _candidate(info: NodeInfo, offer: Offered | None, refused: str) -> Candidate:
+    manifest = offer.reached.manifest if offer is not None else None
+    return Candidate(
+        node=info.id,
+        owner=info.owner,
+        payee=info.payee,
+        signer=info.signer,
+        tls=manifest.tls if manifest is not None else info.digest,
+        host=info.host,
+        price=offer.rate if offer is not None else info.price,
+        version=manifest.version if manifest is not None else "",
+        region=info.region,
+        refused=refused if offer is None else "",
+    )
+
+
+def _checked(core: StorageCore, reached: Reached, answer: Any, leaves: int) -> Offered:
+    """The quote, if it is this node's and answers what was asked."""
+    from blackhole.storage.terms import Quote as SignedQuote
+
+    info = reached.info
+    try:
+        row, signature = answer["quote"], bytes.fromhex(answer["signature"].removeprefix("0x"))
+        quote = SignedQuote.from_json(row)
+        signer = recover(quote.digest(core.domain), signature)
+    except (KeyError, TypeError, ValueError, AttributeError, BlackholeError) as error:
+        raise NodeError(f"Node {info.id} answers with something that is no quote.") from error
+    same = (quote.node, quote.payer.lower(), quote.payee.lower(), quote.leaves)
+    if same != (info.id, core.account.lower(), info.payee.lower(), leaves) or signer != info.signer:
+        raise NodeError(f"Node {info.id} quotes for another request, or under another key.")
+    return Offered(reached, leaves, quote.rate, quote.egress, row, answer["signature"])

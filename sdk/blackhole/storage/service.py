@@ -1,0 +1,190 @@
+"""The operations of `blackhole.storage` on both faces."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from blackhole.chain.service import ConnectedService
+from blackhole.face import M, operation
+
+if TYPE_CHECKING:
+    from blackhole.storage.caps import ReadCap
+    from blackhole.storage.core import StorageCore
+    from blackhole.storage.objects import ObjectEntry
+    from blackhole.storage.progress import ProgressCallback
+    from blackhole.storage.sources import SourceLike
+    from blackhole.storage.types import Fetched, Quote, StoredObject
+
+
+class Storage(ConnectedService[M]):
+    """Store objects on bonded nodes and read them back. Amounts are wei; `*_micro` are micro-HOLE (1e12 wei)."""
+
+    _shared: StorageCore | None = None
+
+    @property
+    def _core(self) -> StorageCore:
+        if self._shared is None:
+            from blackhole.storage.core import StorageCore
+
+            self._shared = StorageCore(self.connection)
+        return self._shared
+
+    async def aclose(self) -> None:
+        """Close the connections to nodes; `Blackhole.close` does it."""
+        if self._shared is not None:
+            await self._shared.aclose()
+
+    @operation
+    async def quote(self, source: SourceLike | int, *, profile: str = "std", periods: int = 30) -> Quote:
+        """What storing `source` (or so many bytes) would cost, at which nodes and why these. Only asks.
+
+        Raises:
+            InputError: the source cannot be read, or its size is not known (a pipe: pass the number of bytes).
+            NoFreeNodes, ChainError, KeyMissing (a quote is for an account).
+        """
+        from blackhole.errors import InputError
+        from blackhole.storage.put import PutOptions, quote_for
+        from blackhole.storage.sources import open_source
+
+        if isinstance(source, int):
+            size = source
+        else:
+            opened = open_source(source)
+            opened.close()
+            if opened.size is None:
+                raise InputError("A pipe does not say its size.", hint="Pass the number of bytes instead.")
+            size = opened.size
+        return await quote_for(self._core, size, PutOptions(profile=profile, periods=periods))
+
+    @operation
+    async def put(
+        self,
+        source: SourceLike,
+        *,
+        profile: str = "std",
+        periods: int = 30,
+        max_price: int | None = None,
+        name: str | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> StoredObject:
+        """Encrypt, spread and store an object for so many periods, and pay for it. The cap is kept in the own list.
+
+        The money (`Quote.total`) is locked in the bank and released to nodes for each period they prove; it needs a
+        balance there and an allowance for the storage market. Interrupted, the same call goes on where it stopped, and
+        pays once.
+
+        Args:
+            source: a path, "-" for stdin, bytes, or a binary stream.
+            profile: "std" (any 20 of 40 shards restore it), "dev" (3 of 10), "dc", "wide".
+            periods: how many periods; one is a day on public networks.
+            max_price: wei that may be locked at most.
+            name: for the own list; default: the file's.
+            progress: called with bytes done, bytes in all, bytes a second, seconds left.
+
+        Raises:
+            InputError: the source is missing, unreadable, special, or changed while it was read.
+            PriceTooHigh, InsufficientFunds: nothing was sent to the chain.
+            NoFreeNodes, ChainError, DiskFull, KeyMissing, JournalInUse.
+        """
+        from blackhole.storage.put import Put, PutOptions
+        from blackhole.storage.sources import open_source
+
+        opened = await asyncio.to_thread(open_source, source, name)
+        try:
+            options = PutOptions(profile=profile, periods=periods, max_price=max_price, name=name, progress=progress)
+            put = await Put.begin(self._core, opened, options)
+            return await put.run()
+        finally:
+            opened.close()
+
+    @operation
+    async def get(
+        self,
+        cap: str,
+        target: str | os.PathLike[str] | BinaryIO | None = None,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        overwrite: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> Fetched:
+        """Read an object, or `length` bytes of it from `start`, and pay the nodes for what was verified.
+
+        A file appears under its name only after its last byte was verified and is on the disk.
+
+        Args:
+            cap: a read-cap, or the name of an object in the own list.
+            target: a path, a binary stream, or None to get the bytes themselves.
+
+        Raises:
+            CapError: malformed, of another network, or too weak.
+            InputError: the file exists already (unless `overwrite`), or the range is beyond the object.
+            NotEnoughShards: too few nodes answer. IntegrityError: … and some sent wrong bytes. Nothing was given out.
+            InsufficientFunds: lanes to read on cannot be paid. ChainError, DiskFull, KeyMissing.
+        """
+        from blackhole.storage.get import ObjectReader, read_object
+        from blackhole.storage.targets import FileTarget, MemoryTarget, StreamTarget, Target
+        from blackhole.storage.types import Fetched
+
+        core, began = self._core, time.monotonic()
+        wanted = await asyncio.to_thread(resolve_cap, core, cap)
+        memory = MemoryTarget()
+        sink: Target = memory
+        path: Path | None = None
+        if isinstance(target, str | os.PathLike):
+            path = Path(target)
+            sink = await asyncio.to_thread(FileTarget, path, overwrite=overwrite)
+        elif target is not None:
+            sink = StreamTarget(target)
+        used: list[ObjectReader] = []
+        size = 0
+        try:
+            parts = read_object(
+                core, wanted, start=start, length=length, progress=progress, opened=lambda r, *_: used.append(r)
+            )
+            try:
+                async for part in parts:
+                    await asyncio.to_thread(sink.write, part)
+                    size += len(part)
+            finally:
+                await parts.aclose()
+            await asyncio.to_thread(sink.commit)
+        except BaseException:
+            sink.abandon()
+            raise
+        reader = used[0]
+        return Fetched(
+            size=size,
+            path=str(path) if path is not None else None,
+            data=memory.data if target is None else None,
+            spent_micro=reader.readers.spent,
+            lanes_opened=reader.readers.opened,
+            served={node: each.served for node, each in reader.readers.by_node.items() if each.served},
+            failed=dict(reader.failures),
+            seconds=time.monotonic() - began,
+        )
+
+    @operation
+    async def ls(self) -> list[ObjectEntry]:
+        """The own objects, oldest first, from the encrypted list of this machine."""
+        return await asyncio.to_thread(self._core.objects.entries)
+
+
+def resolve_cap(core: StorageCore, text: str) -> ReadCap:
+    """The read-cap `text` is, or the own object of that name has. Raises CapError."""
+    from blackhole.errors import CapError
+    from blackhole.storage.caps import PREFIX, read_cap
+
+    if text.strip().startswith(PREFIX[:2]) and len(text.strip()) > 60:
+        return read_cap(text, chain_id=core.chain_id)
+    entry = core.objects.find(text) if core.connection.signer is not None else None
+    if entry is None:
+        raise CapError(
+            f"{text[:40]!r} is neither a cap nor the name of an own object.",
+            hint="`blackhole storage ls` lists your objects.",
+        )
+    return read_cap(entry.cap, chain_id=core.chain_id)
