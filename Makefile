@@ -52,6 +52,14 @@ test: setup ## contracts (forge, Ape, rule machines), SDK, node agents, the demo
 generate: setup ## write what is generated: constants, artifacts, bindings, reference pages
 	@$(RUN)/python toolchain/run_checks.py --generate
 
+bench: setup ## speed, each row against a named peer in the same run; writes benchmarks/results
+	@for file in benchmarks/bench_*.py; do $(RUN)/python $$file || exit 1; done
+	@$(RUN)/python toolchain/generate_benchmarks.py
+
+fuzz: setup ## the long versions of fuzz tests, invariants and rule machines
+	@FOUNDRY_PROFILE=fuzz forge test
+	@HYPOTHESIS_PROFILE=fuzz $(RUN)/python toolchain/run_tests.py contracts sdk
+
 clean: ## remove what was built and every cache of this folder; keeps .venv and node_modules
 	@rm -rf .build .cache/ape .cache/solc .cache/import_linter .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -not -path './node_modules/*' -not -path './.venv/*' -prune -exec rm -rf {} +

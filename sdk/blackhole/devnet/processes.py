@@ -191,6 +191,8 @@ class ProcessTable:
             The names that had to be killed.
         """
         records = [self.records[name] for name in names if name in self.records]
+        if not records:
+            return []
         for record in records:
             if record.alive():
                 with contextlib.suppress(ProcessLookupError):

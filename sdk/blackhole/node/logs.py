@@ -10,8 +10,6 @@ from typing import Any, TextIO
 import structlog
 
 _SECRET = ("key", "secret", "passphrase", "password", "signature", "voucher", "grant", "authorization")
-_TRACE = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
-"""Without locals: they would hold whatever a request brought, and keys."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -29,7 +27,7 @@ def configure(process: str, level: str = "info", stream: TextIO | None = None) -
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _redact,
-            structlog.processors.ExceptionRenderer(_TRACE),
+            structlog.processors.dict_tracebacks,
             structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level, logging.INFO)),
