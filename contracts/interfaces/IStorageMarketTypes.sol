@@ -98,6 +98,7 @@ interface IStorageMarketTypes {
     struct Loss {
         uint48 repaired; // leaves paid to repairers, or all once the remainder is paid
         uint16 round; // of its node, set when it closes
+        uint96 returned; // wei its lock gave back when it closed, still free for replacements by policy
     }
 
     // ------------------------------------------------------------------------------------------------------------ events

@@ -90,21 +90,26 @@ abstract contract MarketPolicy is MarketDeals {
         _market().spent[policy] = uint96(spent);
     }
 
-    /// @dev Refunds what the lost lock holds beyond its remaining periods, at most what the new deal needs.
+    /// @dev What the lost lock holds beyond its remaining periods, at most what the new deal needs: refunded here, or when the
+    /// lost deal was closed.
     function _refundExcess(uint256 lostId, Terms calldata t) private returns (uint256 excess) {
         Agreement storage lost = _market().agreements[lostId];
+        if (lost.status == Status.Lost) {
+            Loss storage loss = _market().losses[lostId];
+            excess = loss.returned < t.prepaid ? loss.returned : t.prepaid;
+            loss.returned -= uint96(excess);
+        }
         bool live = _isLive(lost.status);
         if (live) _settleTo(lostId, lost, _firstUndecided());
         IPaymentHub.Lock memory lock = _lockOf(lostId);
         if (lock.payer != t.payer) revert PayerMismatch(lock.payer);
+        if (!live) return excess;
+        uint256 end = _endOf(lost, _ledger(lost.node));
+        uint256 settledTo = lost.settledTo;
         uint256 owed;
-        if (live) {
-            uint256 end = _endOf(lost, _ledger(lost.node));
-            uint256 settledTo = lost.settledTo;
-            // The higher of the two rates for all of them: never less than what can still be due.
-            uint256 rate = lost.oldRate > lost.rate && lost.rateSince > settledTo ? lost.oldRate : lost.rate;
-            if (end > settledTo) owed = rate * (end - settledTo);
-        }
+        // The higher of the two rates for all of them: never less than what can still be due.
+        uint256 rate = lost.oldRate > lost.rate && lost.rateSince > settledTo ? lost.oldRate : lost.rate;
+        if (end > settledTo) owed = rate * (end - settledTo);
         if (lock.amount <= owed) return 0;
         excess = lock.amount - owed;
         if (excess > t.prepaid) excess = t.prepaid;

@@ -30,15 +30,17 @@ abstract contract MarketSettlement is MarketBase, IStorageMarket {
         _requireNotProving(node, ledger);
         _settleTo(id, a, _firstUndecided());
         if (a.settledTo < end) revert PeriodUndecided(a.settledTo);
+        uint96 rest = _lockOf(id).amount;
         Status status = Status.Closed;
         if (ledger.endedAt != 0) {
             status = Status.Lost;
             a.end = end;
-            $.losses[id].round = ledger.round;
+            Loss storage loss = $.losses[id];
+            loss.round = ledger.round;
+            loss.returned = rest;
         }
         a.status = status;
         _leave(node, a, ledger);
-        uint96 rest = _lockOf(id).amount;
         emit Closed(id, node, status, rest);
         int256 reserved = int256(uint256(a.leaves)) * int256(uint256(a.collateralPerLeaf));
         if (reserved != 0) _reserve(node, -reserved, uint40(block.timestamp));
