@@ -211,8 +211,8 @@ def _value(kind: Any, value: Any, key: str, name: str) -> Any:
         if not low <= value <= _MAXIMA.get(key, 2**96) or (key == "chain.poll_seconds" and value < 0.01):
             raise wrong
     if key in {"agent.health", "api.listen"}:
-        host_port(value)
-        if key == "agent.health" and not value.startswith(("127.", "localhost:", "[::1]")):
+        host_port(str(value))
+        if key == "agent.health" and not str(value).startswith(("127.", "localhost:", "[::1]")):
             raise InputError(f"{name}: agent.health must be a loopback address.", hint='For example "127.0.0.1:0".')
     return value
 

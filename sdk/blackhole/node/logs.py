@@ -10,6 +10,8 @@ from typing import Any, TextIO
 import structlog
 
 _SECRET = ("key", "secret", "passphrase", "password", "signature", "voucher", "grant", "authorization")
+_TRACE = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
+"""Without locals: they would hold whatever a request brought, and keys."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -27,7 +29,7 @@ def configure(process: str, level: str = "info", stream: TextIO | None = None) -
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _redact,
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(_TRACE),
             structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level, logging.INFO)),

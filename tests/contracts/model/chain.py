@@ -34,7 +34,7 @@ GAS = 16_000_000  # below the 2^24 a transaction may use
 MNEMONIC = "test test test test test test test test test test test junk"
 
 
-class Reverted(Exception):  # noqa: N818 (what happened, as the contracts' own errors are named)
+class Reverted(Exception):
     """A call reverted with custom error `name` and its arguments, "Error" and the text, or "" and no data."""
 
     def __init__(self, name: str, args: tuple[Any, ...] = (), data: bytes = b"") -> None:

@@ -83,6 +83,13 @@ class PieceStore:
             self._cache.move_to_end(root)
         return known
 
+    def require_piece(self, root: bytes) -> BlockList:
+        """The blocks of a piece that must be here; waits for the disk. Raises IntegrityError."""
+        known = self._cache.get(root) or self._read_piece(root)
+        if known is None:
+            raise IntegrityError(f"piece {root.hex()} is not stored", code="missing_piece")
+        return known
+
     async def add(self, blocks: BlockList, batch: Batch) -> Piece:
         """Keep a piece whose blocks are in `batch`: on return all of it is on the disk.
 

@@ -83,7 +83,7 @@ class Deal:
     @property
     def payer(self) -> str:
         """Lower-case address."""
-        return str(self.terms["payer"])
+        return str(self.terms["payer"]).lower()
 
     @property
     def promised(self) -> int:
@@ -92,7 +92,12 @@ class Deal:
 
     def roots(self) -> set[str]:
         """Content roots whose lists are needed: the chain's and those of signed Changes."""
-        return {self.root, *(change.fields["root"] for change in self.changes.values())}
+        return {self.root, *(plain_hex(change.fields["root"]) for change in self.changes.values())}
+
+
+def plain_hex(text: str) -> str:
+    """Hex as the state keeps it: signed structs write 0x before it."""
+    return text.removeprefix("0x")
 
 
 class State:
@@ -126,7 +131,7 @@ class State:
             case Step.TERMS_SIGNED:
                 terms = fields["terms"]
                 self.deals[fields["id"]] = Deal(
-                    id=fields["id"], terms=terms, signature=fields["signature"], root=terms["root"],
+                    id=fields["id"], terms=terms, signature=fields["signature"], root=plain_hex(terms["root"]),
                     leaves=terms["leaves"], rate=int(terms["rate"]), start=terms["start"], end=terms["end"],
                 )  # fmt: skip
             case Step.TERMS_LAPSED | Step.CLOSED:

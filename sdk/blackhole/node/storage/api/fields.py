@@ -88,6 +88,17 @@ def pieces(body: Mapping[str, Any], key: str) -> list[Piece]:
     return out
 
 
+def roots(body: Mapping[str, Any], key: str) -> list[bytes]:
+    """A list of different roots."""
+    listed = take(body, key, list)
+    if not all(isinstance(item, str) for item in listed):
+        raise malformed(f"{key!r} is not a list of roots.")
+    out = [from_hex(item, 32, "a root") for item in listed]
+    if len(set(out)) != len(out):
+        raise malformed(f"{key!r} lists a root twice.")
+    return out
+
+
 def piece_list(body: Mapping[str, Any], key: str) -> PieceList:
     """As `pieces`, at least one."""
     listed = pieces(body, key)
