@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from blackhole.network import Network
+from blackhole.paths import Home
 
 KEYS = [
     "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
@@ -81,3 +83,42 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("BLACKHOLE_KEY", "BLACKHOLE_KEY_FILE", "BLACKHOLE_NETWORK", "BLACKHOLE_PASSPHRASE_FILE"):
         monkeypatch.delenv(name, raising=False)
     return folder
+
+
+DEVNET_SECONDS = {"timelock_delay": 0, "period": 12, "prove_window": 5, "prove_blocks": 5}
+
+
+@pytest.fixture(scope="session")
+def market(anvil: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Network:
+    """The whole market on the shared chain, deployed by the SDK; the first account owns the first HOLE."""
+    return deploy_market(anvil, tmp_path_factory.mktemp("deployment"))
+
+
+def deploy_market(anvil: Anvil, folder: Path) -> Network:
+    """Deploy to a chain as a devnet does; every test account gets a million HOLE."""
+    import asyncio
+
+    from blackhole.chain.client import Chain
+    from blackhole.chain.deployment import DeploymentParameters, deploy
+    from blackhole.chain.rpc import Rpc
+    from blackhole.chain.signers import LocalSigner
+
+    accounts = [LocalSigner(bytes.fromhex(key[2:])) for key in KEYS]
+    first = accounts[0].address
+    parameters = DeploymentParameters(
+        genesis=tuple((account.address, 10**24) for account in accounts),
+        proposers=(first,),
+        panel=(accounts[3].address,),
+        panel_threshold=1,
+        treasury=first,
+        **DEVNET_SECONDS,
+    )
+
+    async def run() -> Network:
+        chain = Chain(Rpc(anvil.url), home=Home.locate(folder))
+        try:
+            return await deploy(chain, accounts[0], parameters, rpc=[anvil.url])
+        finally:
+            await chain.close()
+
+    return asyncio.run(run())
