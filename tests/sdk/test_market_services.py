@@ -14,6 +14,7 @@ from blackhole.chain.bindings.dispute_manager import NotReceiptPayer, State
 from blackhole.chain.signers import LocalSigner
 from blackhole.errors import InputError, InsufficientFunds, KeyMissing, Reverted
 from blackhole.escrow.lanes import LaneId, LaneState
+from blackhole.face import portal
 from blackhole.protocol import EXIT, THAW, THAW_LAPSE
 
 from .conftest import KEYS, Anvil
@@ -38,7 +39,7 @@ def jump(blackhole: Blackhole, seconds: int) -> None:
         await blackhole.chain.rpc.request("evm_increaseTime", seconds)
         await blackhole.chain.rpc.request("evm_mine")
 
-    asyncio.run(run())
+    portal().run(run())
 
 
 def account(number: int) -> str:

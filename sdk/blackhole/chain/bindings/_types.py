@@ -248,6 +248,7 @@ class Loss(NamedTuple):
 
     repaired: int  # uint48
     round: int  # uint16
+    returned: int  # uint96
 
 
 class Policy(NamedTuple):
@@ -325,7 +326,7 @@ TYPES = Types(
         "Change": (Change._make, "uint256,bytes32,bytes32,uint48,uint96,uint32,uint96,uint16"),
         "Fund": (Fund._make, "uint96,uint48,uint40"),
         "Ledger": (Ledger._make, "uint48,uint16,uint32,uint8,uint32,uint32,uint16,uint16,uint8,uint16"),
-        "Loss": (Loss._make, "uint48,uint16"),
+        "Loss": (Loss._make, "uint48,uint16,uint96"),
         "Policy": (Policy._make, "address,bytes32,uint96,uint96,bytes32,uint40,uint64"),
         "Terms": (
             Terms._make,
