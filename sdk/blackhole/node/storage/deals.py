@@ -106,7 +106,7 @@ class Deals:
         quote, signature = quoted
         if self.signer.sign_digest(quote.digest(self.domain)) != signature:
             raise Refusal(403, "quote_signature", "The quote is not this node's.", hint="Ask for a new quote.")
-        if quote.valid_until < self.watch.now or quote.payer != payer or leaves > quote.leaves:
+        if quote.valid_until < self.watch.now or quote.payer.lower() != payer or leaves > quote.leaves:
             raise Refusal(
                 409, "quote_expired", "The quote is of another payer, for less, or no longer valid.",
                 hint="Ask for a new quote.", data={"valid_until": quote.valid_until, "now": self.watch.now},

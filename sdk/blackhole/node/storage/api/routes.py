@@ -48,6 +48,7 @@ class Routes:
             web.get("/v1/pieces/{root}/blocks/{index}", self.block, allow_head=False),
             web.get("/v1/pieces/{root}/audit", self.audit, allow_head=False),
             web.get("/v1/lanes/{lane}", self.lane, allow_head=False),
+            web.post("/v1/lanes/{lane}", self.pay),
         ]
 
     # -------------------------------------------------------------------------------------------- what I am
@@ -213,6 +214,14 @@ class Routes:
                 "owed_micro": account.owed(),
             }
         )
+
+    async def pay(self, request: web.Request) -> web.Response:
+        """POST /v1/lanes/{lane}: a voucher for what was read last, when nothing more is read."""
+        number = fields.path_number(request, "lane", LANES)
+        body = await fields.json_body(request, 4096)
+        row = fields.hexadecimal(body, "voucher", VOUCHER_BYTES)
+        account = await self.plugin.reads.by_lane(number, row, 0)
+        return answer({"lane": number, "accepted_micro": account.accepted, "owed_micro": account.owed()})
 
     # ---------------------------------------------------------------------------------------------- internal
 
