@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blackhole.chain.signatures import recover
-from blackhole.errors import ChainError, NodeError, Reverted
+from blackhole.errors import NodeError
 from blackhole.storage.terms import Terms, TermsBatch
 
 if TYPE_CHECKING:
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from blackhole.storage.core import Clock, StorageCore
     from blackhole.storage.directory import Reached
 
-GAS_MAX = (1 << 24) * 5 // 6
-"""Estimated gas of one transaction: with the margin the writer adds it stays below the cap of 2^24 (EIP-7825)."""
-ROWS_MAX = 48
-"""Deals tried in one transaction."""
+ROW_GAS = 400_000
+"""Gas set aside for each deal of a transaction. An estimate would not do: a deal that is skipped when it is estimated
+and opens when it is mined needs more, and a row that runs out of gas is skipped."""
+BASE_GAS = 150_000
+ROWS_MAX = 40
+"""Deals in one transaction: what fits the cap of 2^24 gas (EIP-7825)."""
 EARLY_SECONDS = 60
 """A deal starts with the next period, unless that begins so soon that the transaction may miss it."""
+NOT_OPENED = "NotOpened"
+"""The chain gives no reason: out of gas, or the transaction was dropped. Worth another try."""
 NO_ACCOUNT = "0x" + "00" * 20
 
 
@@ -128,43 +132,28 @@ async def which_are_open(core: StorageCore, rows: Sequence[Row]) -> dict[int, in
     return {row.slot: row.id(core) for row, agreement in zip(rows, found, strict=True) if agreement.status}
 
 
-async def batches(core: StorageCore, rows: Sequence[Row]) -> list[list[Row]]:
+def batches(rows: Sequence[Row]) -> list[Sequence[Row]]:
     """Rows in as few transactions as the gas of one allows."""
-    out: list[list[Row]] = []
-    waiting = [list(rows[start : start + ROWS_MAX]) for start in range(0, len(rows), ROWS_MAX)]
-    while waiting:
-        batch = waiting.pop(0)
-        try:
-            gas = await core.chain.estimate(_transaction(core, batch), core.account)
-        except Reverted:
-            raise
-        except ChainError:
-            # The endpoint itself refuses what would take too much gas.
-            gas = GAS_MAX + 1
-        if gas > GAS_MAX and len(batch) > 1:
-            middle = len(batch) // 2
-            waiting = [batch[:middle], batch[middle:], *waiting]
-        else:
-            out.append(batch)
-    return out
+    return [rows[start : start + ROWS_MAX] for start in range(0, len(rows), ROWS_MAX)]
 
 
 async def open_batch(core: StorageCore, batch: Sequence[Row]) -> OpenResult:
     """Send one transaction over these rows and see which of them the chain opened."""
     from blackhole.chain.bindings.storage_market import Skipped
-    from blackhole.chain.reverts import reverted
+    from blackhole.chain.reverts import decode_revert
 
     by_id = {row.id(core): row.slot for row in batch}
-    receipt = await core.chain.send(_transaction(core, batch), core.signer)
+    gas = BASE_GAS + ROW_GAS * len(batch)
+    receipt = await core.chain.send(_transaction(core, batch), core.signer, gas=gas)
     opened = await which_are_open(core, batch)
     skipped: dict[int, str] = {}
     for event in receipt.events_of(Skipped, core.market.address):
         if (slot := by_id.get(event.id)) is not None and slot not in opened:
-            decoded = reverted(event.reason, "StorageMarket.open").decoded
-            skipped[slot] = type(decoded).__name__ if decoded is not None else "Reverted"
+            decoded = decode_revert(event.reason)
+            skipped[slot] = type(decoded).__name__ if decoded is not None else NOT_OPENED
     for row in batch:
         if row.slot not in opened:
-            skipped.setdefault(row.slot, "NotOpened")
+            skipped.setdefault(row.slot, NOT_OPENED)
     return OpenResult(opened, skipped, (receipt,))
 
 

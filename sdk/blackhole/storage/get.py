@@ -71,8 +71,12 @@ class ObjectReader:
         return cls(core, cap, inventory)
 
     def holders(self, piece: Piece) -> list[Held]:
-        """The agreements whose nodes list the piece and answer, the quickest first."""
-        return [held for held in self.inventory.places.get(piece.root, ()) if held.reached is not None]
+        """The agreements whose nodes list the piece and answer: those with a lane of ours first, then the quickest."""
+        answering = [held for held in self.inventory.places.get(piece.root, ()) if held.reached is not None]
+        return sorted(answering, key=lambda held: not self._has_lane(held))
+
+    def _has_lane(self, held: Held) -> bool:
+        return held.reached is not None and self.readers.known(held.reached.info.payee)
 
     # -------------------------------------------------------------------------------------------------- manifest
 
@@ -119,7 +123,7 @@ class ObjectReader:
                 if reader.failed is None:
                     rows.append((shard, reader, held.seconds))
                     break
-        return rank(rows, segment.profile.k)
+        return rank(rows, segment.profile.k, self.readers)
 
     async def provide(self, segments: list[Segment], share: float = 1.0) -> None:
         """Open or fill lanes to the nodes that will be read, for all segments at once."""

@@ -391,8 +391,10 @@ class Put:
                 try:
                     node = self._offers.placement.replacement(current, self._failed)
                 except NoFreeNodes as none:
-                    none.data["last_error"] = error.message
-                    raise none from error
+                    raise NoFreeNodes(
+                        f"{none.message} The last failure: {error.message}",
+                        data={**none.data, "last": error.to_json()},
+                    ) from error
                 if node in self._offered:
                     break
                 self._failed.add(node)
@@ -650,14 +652,14 @@ class Put:
             await self._step(PutStep.SUBMITTED, ids=ids, prepaid_wei=str(sum(row.terms.prepaid for row in rows)))
             busy: list[deals.Row] = []
             seen = 0
-            for batch in await deals.batches(self.core, rows):
+            for batch in deals.batches(rows):
                 result = await deals.open_batch(self.core, batch)
                 self.gas += sum(receipt.fee for receipt in result.receipts)
                 seen = max(receipt.block for receipt in result.receipts)
                 await self._opened(result.opened, tuple("0x" + each.hash.hex() for each in result.receipts))
                 for row in batch:
                     reason = result.skipped.get(row.slot)
-                    if reason in {"NodeIsProving", "NotOpened"}:
+                    if reason in {"NodeIsProving", deals.NOT_OPENED}:
                         busy.append(row)
                     elif reason is not None:
                         await self._give_up(row, reason)
@@ -695,7 +697,7 @@ class Put:
         name = str(self.state.started["name"])
         entry = ObjectEntry(
             manifest=str(top.cid),
-            cap=str(cap),
+            cap=cap.text,
             name=name,
             size=self.size,
             profile=self.profile.name,
@@ -708,8 +710,8 @@ class Put:
         await asyncio.to_thread(self.core.objects.save, entry)
         await self._step(PutStep.LISTED)
         return StoredObject(
-            cap=str(cap),
-            repair_cap=str(cap.repair_cap),
+            cap=cap.text,
+            repair_cap=cap.repair_cap.text,
             manifest=str(top.cid),
             name=name,
             size=self.size,

@@ -164,6 +164,7 @@ class Readers:
         self.core = core
         self.by_node: dict[int, NodeReader] = {}
         self.opened = 0
+        self._payees: set[str] | None = None
 
     def get(self, reached: Reached) -> NodeReader:
         """The reader of a node."""
@@ -222,6 +223,14 @@ class Readers:
             self.opened += 1
             reader.use(self.core.lanes.add(figures))
 
+    def known(self, payee: str) -> bool:
+        """Whether this account has a lane to that payee already: reading there opens none."""
+        if self._payees is None:
+            wanted = (self.core.chain_id, self.core.hub.address)
+            rows = self.core.lanes.figures()
+            self._payees = {row.payee.lower() for row in rows if (row.chain_id, row.hub) == wanted}
+        return payee.lower() in self._payees
+
     async def _held(self, reader: NodeReader) -> HeldLane | None:
         """A lane of ours to that node, its deposit as the chain has it now."""
         held = self.core.lanes.hold(self.core.chain_id, self.core.hub.address, reader.reached.info.payee, SERVICE)
@@ -264,12 +273,17 @@ def _number(data: Mapping[str, Any], name: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
-def rank(readers: Sequence[tuple[int, NodeReader, float]], k: int) -> list[tuple[int, NodeReader]]:
-    """(shard, reader) best first. Those about as quick as the k-th quickest count as equal; of equals data shards come
-    first, because they need no decoding."""
-    alive = [row for row in readers if row[1].failed is None]
+def rank(rows: Sequence[tuple[int, NodeReader, float]], k: int, readers: Readers) -> list[tuple[int, NodeReader]]:
+    """(shard, reader) best first. Those about as quick as the k-th quickest count as equal; of equals those with a lane
+    come first, then data shards, because they need no decoding."""
+    alive = [row for row in rows if row[1].failed is None]
     if not alive:
         return []
     quick = sorted(seconds for *_, seconds in alive)[min(k, len(alive)) - 1]
-    ordered = sorted(alive, key=lambda row: (row[2] > 4 * quick + 0.05, row[0]))
-    return [(shard, reader) for shard, reader, _ in ordered]
+
+    def order(row: tuple[int, NodeReader, float]) -> tuple[bool, bool, int]:
+        shard, reader, seconds = row
+        ready = reader.ready or readers.known(reader.reached.info.payee)
+        return seconds > 4 * quick + 0.05, not ready, shard
+
+    return [(shard, reader) for shard, reader, _ in sorted(alive, key=order)]
