@@ -11,15 +11,15 @@ from __future__ import annotations
 import ctypes
 import glob
 import os
-from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, cached_property, lru_cache
 from typing import Protocol
 
 from blackhole.errors import NotEnoughShards
 from blackhole.storage import galois
 from blackhole.storage.rows import RowBuffer
 
-_SLICE = 32 << 10
+_SLICE = 64 << 10
 """bytes of each row worked on at a time: k rows of it stay in the cache while the parity rows are made."""
 
 
@@ -33,9 +33,15 @@ class ErasureCode:
         """n rows of k coefficients."""
         self._native = _native()
 
+    @cached_property
+    def _parity_tables(self) -> Tables:
+        return self._native.tables(self.matrix[self.k :])
+
     def encode(self, rows: RowBuffer, start: int, length: int) -> None:
         """Fill the parity rows from the data rows, bytes `start` to `start + length` of each."""
-        self.combine(rows, range(self.k), range(self.k, self.n), self.matrix[self.k :], start, length)
+        if start < 0 or length < 0 or start + length > rows.size:
+            raise ValueError("outside the rows")
+        self.prepared_encode(rows, start, length)()
 
     def decode(self, rows: RowBuffer, have: Iterable[int], start: int, length: int) -> None:
         """Fill every data row that is not in `have`. Raises NotEnoughShards."""
@@ -54,6 +60,22 @@ class ErasureCode:
             )
         self.combine(rows, sources, want, _recovery(self.k, self.n, sources, tuple(want)), start, length)
 
+    def prepared_encode(self, rows: RowBuffer, start: int, length: int) -> Callable[[], None]:
+        """`encode` of the same stretch of the same rows, to be called many times."""
+        data, parity = range(self.k), range(self.k, self.n)
+        steps = [
+            self._native.prepare(self._parity_tables, rows, data, parity, at, count)
+            for at, count in _slices(start, length)
+        ]
+        if len(steps) == 1:
+            return steps[0]
+
+        def run() -> None:
+            for step in steps:
+                step()
+
+        return run
+
     def combine(
         self,
         rows: RowBuffer,
@@ -69,9 +91,13 @@ class ErasureCode:
         if not targets or not length:
             return
         tables = self._native.tables(coefficients)
-        for offset in range(start, start + length, _SLICE):
-            count = min(_SLICE, start + length - offset)
-            self._native.combine(tables, rows, sources, targets, offset, count)
+        for at, count in _slices(start, length):
+            self._native.prepare(tables, rows, sources, targets, at, count)()
+
+
+def _slices(start: int, length: int) -> Iterator[tuple[int, int]]:
+    for at in range(start, start + length, _SLICE):
+        yield at, min(_SLICE, start + length - at)
 
 
 @lru_cache(maxsize=256)
@@ -97,10 +123,10 @@ class Engine(Protocol):
         """Prepare coefficients."""
         ...
 
-    def combine(
+    def prepare(
         self, tables: Tables, rows: RowBuffer, sources: Sequence[int], targets: Sequence[int], start: int, length: int
-    ) -> None:
-        """See ErasureCode.combine."""
+    ) -> Callable[[], None]:
+        """What computes rows[targets] over a stretch, each time it is called (see ErasureCode.combine)."""
         ...
 
 
@@ -129,13 +155,18 @@ class IsalEngine:
         self._tables(k, count, b"".join(coefficients), native)
         return Tables(coefficients, native)
 
-    def combine(
+    def prepare(
         self, tables: Tables, rows: RowBuffer, sources: Sequence[int], targets: Sequence[int], start: int, length: int
-    ) -> None:
+    ) -> Callable[[], None]:
         """See Engine."""
         inputs = (ctypes.c_void_p * len(sources))(*[rows.address(row, start) for row in sources])
         outputs = (ctypes.c_void_p * len(targets))(*[rows.address(row, start) for row in targets])
-        self._encode(length, len(sources), len(targets), tables.native, inputs, outputs)
+        encode, native = self._encode, tables.native
+
+        def run(_alive: RowBuffer = rows) -> None:
+            encode(length, len(inputs), len(outputs), native, inputs, outputs)
+
+        return run
 
 
 class PlainEngine:
@@ -147,13 +178,17 @@ class PlainEngine:
         """See Engine."""
         return Tables(coefficients, None)
 
-    def combine(
+    def prepare(
         self, tables: Tables, rows: RowBuffer, sources: Sequence[int], targets: Sequence[int], start: int, length: int
-    ) -> None:
+    ) -> Callable[[], None]:
         """See Engine."""
-        inputs = [bytes(rows.row(row, start, length)) for row in sources]
-        for target, coefficients in zip(targets, tables.coefficients, strict=True):
-            rows.row(target, start, length)[:] = galois.combine(coefficients, inputs)
+
+        def run() -> None:
+            inputs = [bytes(rows.row(row, start, length)) for row in sources]
+            for target, coefficients in zip(targets, tables.coefficients, strict=True):
+                rows.row(target, start, length)[:] = galois.combine(coefficients, inputs)
+
+        return run
 
 
 def _trial(engine: Engine) -> bytes:
@@ -161,7 +196,7 @@ def _trial(engine: Engine) -> bytes:
     rows = RowBuffer(5, 64)
     for row in range(3):
         rows.row(row)[:] = bytes((7 * row + 31 * byte + 1) % 256 for byte in range(64))
-    engine.combine(engine.tables(galois.cauchy(3, 5)[3:]), rows, range(3), (3, 4), 0, 64)
+    engine.prepare(engine.tables(galois.cauchy(3, 5)[3:]), rows, range(3), (3, 4), 0, 64)()
     return bytes(rows.row(3)) + bytes(rows.row(4))
 
 

@@ -24,6 +24,7 @@ from blackhole.storage.encryption import Buffer, SegmentEncryptor
 from blackhole.storage.erasure import ErasureCode
 from blackhole.storage.layout import SegmentLayout
 from blackhole.storage.masking import ShardMasks
+from blackhole.storage.profiles import TAG, Profile
 from blackhole.storage.rows import RowBuffer
 
 
@@ -88,52 +89,100 @@ class Spool:
 
 
 class RowEncoder:
-    """Makes rows of one segment in memory it reuses. One thread at a time."""
+    """Makes rows in memory it reuses, from segment to segment of one profile. One thread at a time."""
 
-    def __init__(self, layout: SegmentLayout, masks: ShardMasks) -> None:
-        self.layout = layout
-        self._masks = masks
-        self._code = ErasureCode(layout.k, layout.n)
-        self._rows = RowBuffer(layout.n, min(BLOCK, layout.shard_length))
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._code = ErasureCode(profile.k, profile.n)
+        self._rows = RowBuffer(profile.n, BLOCK)
+        # Views and native pointers of whole units, by stripe of the row: making them anew costs more than the
+        # encryption.
+        self._units: list[list[memoryview]] = []
+        self._encode: list[Callable[[], None]] = []
 
-    def encrypt(self, row: int, plaintext: memoryview, encryptor: SegmentEncryptor) -> None:
-        """Fill the data blocks of a row; `plaintext` are all bytes of the segment."""
-        layout, rows, unit = self.layout, self._rows, self.layout.unit
-        first = self.layout.row_stripes(row).start
-        for stripe in layout.row_stripes(row):
-            at = (stripe - first) * unit
-            for shard in range(layout.k):
-                chunk = stripe * layout.k + shard
-                if chunk >= layout.chunks:
-                    rows.row(shard, at, unit)[:] = bytes(unit)
-                    continue
+    def encrypt(self, row: int, layout: SegmentLayout, plaintext: memoryview, encryptor: SegmentEncryptor) -> None:
+        """Fill a row, data and parity; `plaintext` are all bytes of the segment."""
+        if layout.unit != self._profile.unit:
+            self._encrypt_short(row, layout, plaintext, encryptor)
+            return
+        if not self._units:
+            self._prepare()
+        encrypt, payload, last = encryptor.encrypt_into, layout.payload, layout.chunks - 1
+        chunk = layout.row_stripes(row).start * layout.k
+        for stripe, _ in enumerate(layout.row_stripes(row)):
+            units = self._units[stripe]
+            if chunk + layout.k <= last:
+                for unit in units[: layout.k]:
+                    start = chunk * payload
+                    encrypt(chunk, plaintext[start : start + payload], unit)
+                    chunk += 1
+            else:
+                chunk = self._encrypt_units(chunk, layout, plaintext, encryptor, units)
+            self._encode[stripe]()
+
+    def _prepare(self) -> None:
+        unit, profile = self._profile.unit, self._profile
+        starts = range(0, BLOCK, unit)
+        self._units = [[self._rows.row(shard, start, unit) for shard in range(profile.k)] for start in starts]
+        self._encode = [self._code.prepared_encode(self._rows, start, unit) for start in starts]
+
+    def _encrypt_short(
+        self, row: int, layout: SegmentLayout, plaintext: memoryview, encryptor: SegmentEncryptor
+    ) -> None:
+        """A segment of a single stripe with a unit of its own."""
+        units = [self._rows.row(shard, 0, layout.unit) for shard in range(layout.k)]
+        self._encrypt_units(row, layout, plaintext, encryptor, units)
+        self._code.encode(self._rows, 0, layout.unit)
+
+    @staticmethod
+    def _encrypt_units(
+        chunk: int, layout: SegmentLayout, plaintext: memoryview, encryptor: SegmentEncryptor, units: list[memoryview]
+    ) -> int:
+        """Fill the data units of a stripe that may hold the last chunk: zeros behind it. The number of the next
+        chunk."""
+        for unit in units:
+            used = 0
+            if chunk < layout.chunks:
                 source = layout.chunk_plaintext(chunk)
-                used = len(source) + 16
-                encryptor.encrypt_into(chunk, plaintext[source.start : source.stop], rows.row(shard, at, used))
-                if used < unit:
-                    rows.row(shard, at + used, unit - used)[:] = bytes(unit - used)
+                used = len(source) + TAG
+                encryptor.encrypt_into(chunk, plaintext[source.start : source.stop], unit[:used])
+            unit[used:] = bytes(len(unit) - used)
+            chunk += 1
+        return chunk
 
     def load(self, row: int, spool: Spool) -> None:
         """Fill the data blocks of a row from the spool."""
-        span = self.layout.row_span(row)
-        for shard in range(self.layout.k):
+        span = spool.layout.row_span(row)
+        for shard in range(spool.layout.k):
             spool.read_into(shard, span.start, self._rows.row(shard, 0, span.length))
 
     def save(self, row: int, spool: Spool) -> None:
         """Keep the data blocks of a row in the spool."""
         spool.write_row(row, self._rows)
 
-    def finish(self, row: int, shards: Sequence[int] | None = None) -> EncodedRow:
-        """Encode, mask and hash: the blocks of all shards, or of some."""
-        layout, rows = self.layout, self._rows
+    def encode(self, row: int, layout: SegmentLayout, shards: Sequence[int]) -> None:
+        """Make the parity blocks among `shards` from data blocks that were loaded."""
+        parity = [shard for shard in shards if shard >= layout.k]
+        self._code.rebuild(self._rows, range(layout.k), parity, 0, layout.row_span(row).length)
+
+    def finish(self, row: int, layout: SegmentLayout, masks: ShardMasks, shards: Sequence[int]) -> EncodedRow:
+        """Mask and hash. The row is then used up."""
         span = layout.row_span(row)
-        wanted = range(layout.n) if shards is None else shards
-        parity = [shard for shard in wanted if shard >= layout.k]
-        self._code.rebuild(rows, range(layout.k), parity, 0, span.length)
-        blocks = [rows.row(shard, 0, span.length) for shard in wanted]
-        for shard, block in zip(wanted, blocks, strict=True):
-            self._masks.apply(shard, span.start, block, block)
-        return EncodedRow(row, wanted, blocks, [block_digest(block) for block in blocks])
+        blocks, digests = [], []
+        for shard in shards:
+            block = self._rows.row(shard, 0, span.length)
+            masks.apply(shard, span.start, block, block)
+            blocks.append(block)
+            digests.append(block_digest(block))
+        return EncodedRow(row, shards, blocks, digests)
+
+
+class SegmentCoder:
+    """`workers` row encoders of one profile, to be passed to segment after segment: their memory is made once."""
+
+    def __init__(self, profile: Profile, workers: int = 1) -> None:
+        self.profile = profile
+        self.encoders = [RowEncoder(profile) for _ in range(max(1, workers))]
 
 
 def encode_segment(
@@ -144,9 +193,11 @@ def encode_segment(
     *,
     spool: Spool | None = None,
     workers: int = 1,
+    coder: SegmentCoder | None = None,
 ) -> Iterator[EncodedRow]:
     """Encrypt a segment and yield its rows in order. `plaintext` is the whole segment (a reusable `bytearray` of 64 MiB
-    does); `spool` receives the ciphertext. Call from a thread of its own when an event loop is running.
+    does); `spool` receives the ciphertext; `coder` saves making `workers` encoders anew for each segment. Call from a
+    thread of its own when an event loop is running.
 
     Raises ValueError when `plaintext` is not as long as `layout` says, StorageError when the encryptor was used before.
     """
@@ -155,14 +206,15 @@ def encode_segment(
         raise ValueError(f"the segment has {layout.length} bytes, the plaintext {len(view)}")
     if encryptor.chunks != layout.chunks:
         raise ValueError("the encryptor is of another segment")
+    shards = range(layout.n)
 
     def make(encoder: RowEncoder, row: int) -> EncodedRow:
-        encoder.encrypt(row, view, encryptor)
+        encoder.encrypt(row, layout, view, encryptor)
         if spool is not None:
             encoder.save(row, spool)
-        return encoder.finish(row)
+        return encoder.finish(row, layout, masks, shards)
 
-    return _rows(layout, masks, range(layout.rows), make, workers)
+    return _rows(coder or SegmentCoder(layout.profile, min(workers, layout.rows)), range(layout.rows), make)
 
 
 def encode_spool(
@@ -172,15 +224,19 @@ def encode_spool(
     rows: Sequence[int] | None = None,
     shards: Sequence[int] | None = None,
     workers: int = 1,
+    coder: SegmentCoder | None = None,
 ) -> Iterator[EncodedRow]:
     """The rows of a segment (all, or `rows`), of all shards or some, from its spool: no content key is needed."""
     layout = spool.layout
+    wanted = range(layout.n) if shards is None else shards
 
     def make(encoder: RowEncoder, row: int) -> EncodedRow:
         encoder.load(row, spool)
-        return encoder.finish(row, shards)
+        encoder.encode(row, layout, wanted)
+        return encoder.finish(row, layout, masks, wanted)
 
-    return _rows(layout, masks, range(layout.rows) if rows is None else rows, make, workers)
+    chosen = range(layout.rows) if rows is None else rows
+    return _rows(coder or SegmentCoder(layout.profile, min(workers, len(chosen))), chosen, make)
 
 
 def shard_blocks(spool: Spool, masks: ShardMasks, shard: int) -> Iterator[bytes]:
@@ -207,18 +263,13 @@ def shard_blocks(spool: Spool, masks: ShardMasks, shard: int) -> Iterator[bytes]
 
 
 def _rows(
-    layout: SegmentLayout,
-    masks: ShardMasks,
-    rows: Sequence[int],
-    make: Callable[[RowEncoder, int], EncodedRow],
-    workers: int,
+    coder: SegmentCoder, rows: Sequence[int], make: Callable[[RowEncoder, int], EncodedRow]
 ) -> Iterator[EncodedRow]:
-    if workers <= 1 or len(rows) <= 1:
-        encoder = RowEncoder(layout, masks)
+    encoders = coder.encoders[: max(1, len(rows))]
+    if len(encoders) == 1:
         for row in rows:
-            yield make(encoder, row)
+            yield make(encoders[0], row)
         return
-    encoders = [RowEncoder(layout, masks) for _ in range(min(workers, len(rows)))]
     waiting = deque(rows)
     running: deque[tuple[RowEncoder, Future[EncodedRow]]] = deque()
     with ThreadPoolExecutor(len(encoders), thread_name_prefix="encode") as pool:
