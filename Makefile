@@ -52,6 +52,11 @@ test: setup ## contracts (forge, Ape, rule machines), SDK, node agents, the demo
 generate: setup ## write what is generated: constants, artifacts, bindings, reference pages
 	@$(RUN)/python toolchain/run_checks.py --generate
 
+# FILE=… NODES=18 KILL=3 PROFILE=dev JSON=report.json KEEP=1
+demo: setup ## a network on this machine: a file stored, proven, paid, attacked, repaired, read back (FILE=holiday.mp4)
+	@$(RUN)/python -m blackhole.devnet.demo $(if $(FILE),--file "$(FILE)") $(if $(NODES),--nodes "$(NODES)") \
+	  $(if $(KILL),--kill "$(KILL)") $(if $(PROFILE),--profile "$(PROFILE)") $(if $(JSON),--json "$(JSON)") $(if $(KEEP),--keep)
+
 bench: setup ## speed, each row against a named peer in the same run; writes benchmarks/results
 	@for file in benchmarks/bench_*.py; do $(RUN)/python $$file || exit 1; done
 	@$(RUN)/python toolchain/generate_benchmarks.py

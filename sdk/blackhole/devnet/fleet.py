@@ -9,6 +9,7 @@ import secrets
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -205,10 +206,11 @@ class Fleet:
             self.table.start, agent.name, command, log, environment=environment, folder=agent.folder
         )
         until = time.monotonic() + HEALTHY_SECONDS
-        while not await asyncio.to_thread(healthy, agent.folder, record.pid):
+        while (state := await asyncio.to_thread(health, agent.folder, record.pid)) != "ok":
             code = self.table.exit_code(agent.name)
-            if code is not None:
-                raise DevnetError(f"Node {agent.node} ended with code {code}: {tail(log)}", hint=f"See {log}.")
+            if code is not None or state == "quarantined":
+                how = "is quarantined" if code is None else f"ended with code {code}"
+                raise DevnetError(f"Node {agent.node} {how}: {tail(log)}", hint=f"See {log}.")
             if time.monotonic() > until:
                 raise DevnetError(
                     f"Node {agent.node} was not healthy within {HEALTHY_SECONDS:.0f} s: {tail(log)}", hint=f"See {log}."
@@ -323,13 +325,17 @@ def finish_folder(made: Path, folder: Path, node: int) -> None:
     made.rename(folder)
 
 
-def healthy(folder: Path, pid: int) -> bool:
-    """Whether the agent with this pid says that it works."""
+def health(folder: Path, pid: int) -> str:
+    """What the agent with this pid says of its storage plugin: "ok", or its state; empty while it says nothing."""
     try:
         status = json.loads((folder / "status.json").read_text())
-        if status["pid"] != pid or not status["endpoint"]:
-            return False
-        with urllib.request.urlopen(f"http://{status['health']}/health", timeout=2) as answer:
-            return bool(json.load(answer)["ok"])
+        if status["pid"] != pid:
+            return ""
+        try:
+            with urllib.request.urlopen(f"http://{status['health']}/health", timeout=2) as answer:
+                found = json.load(answer)
+        except urllib.error.HTTPError as unwell:
+            found = json.load(unwell)
+        return "ok" if found["ok"] else str(found["plugins"]["storage"]["state"])
     except (OSError, ValueError, KeyError):
-        return False
+        return ""

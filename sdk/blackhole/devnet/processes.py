@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -89,13 +90,17 @@ def resident_bytes(record: ProcessRecord) -> int:
 
 
 class ProcessTable:
-    """`processes.json`: what runs for a run folder. Written before a start is reported: a crash leaves no stranger."""
+    """`processes.json`: what runs for a run folder. Written before a start is reported: a crash leaves no stranger.
+
+    Its methods may be called from several threads.
+    """
 
     def __init__(self, path: Path, run: Path) -> None:
         self.path = path
         self.run = run
         self.records: dict[str, ProcessRecord] = {}
         self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self._mutex = threading.RLock()
 
     @classmethod
     def load(cls, path: Path, run: Path) -> ProcessTable:
@@ -145,16 +150,18 @@ class ProcessTable:
         """Record a running process, such as the supervisor itself."""
         started = started_at(pid)
         record = ProcessRecord(name, pid, started if started is not None else -1, boot_id(), str(log))
-        self.records[name] = record
-        self._save()
+        with self._mutex:
+            self.records[name] = record
+            self._save()
         return record
 
     def forget(self, names: Iterable[str]) -> None:
         """Drop records of ended processes."""
-        for name in list(names):
-            self.records.pop(name, None)
-            self.children.pop(name, None)
-        self._save()
+        with self._mutex:
+            for name in list(names):
+                self.records.pop(name, None)
+                self.children.pop(name, None)
+            self._save()
 
     def exit_code(self, name: str) -> int | None:
         """The exit code of a process we started; None while it runs."""
@@ -217,5 +224,5 @@ class ProcessTable:
         return killed
 
     def _reap(self) -> None:
-        for child in self.children.values():
+        for child in list(self.children.values()):
             child.poll()

@@ -138,7 +138,7 @@ class Report:
     def tables(self) -> str:
         """The tables at the end."""
         nodes = [
-            (row.id, row.role or "held its shard", hole(row.earned_wei), _gas(row.gas_wei), hole(row.slashed_wei))
+            (row.id, row.role or "spare", hole(row.earned_wei), _gas(row.gas_wei), hole(row.slashed_wei))
             for row in self.nodes.values()
         ]
         steps = [(row.name, f"{row.seconds:.1f}", _rate(row), row.transactions, f"{row.gas:,}") for row in self.steps]

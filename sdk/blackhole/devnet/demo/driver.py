@@ -1,0 +1,100 @@
+"""The demo from its beginning to its end. Each step is a module; each claim is checked from the chain."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from blackhole.devnet.demo.plan import Plan, make_sample
+from blackhole.devnet.demo.report import Report
+from blackhole.devnet.folder import FOLDER_VARIABLE, RunFolder
+from blackhole.devnet.handle import Devnet
+from blackhole.devnet.settings import DevnetSettings
+from blackhole.errors import BlackholeError
+
+
+class Demo:
+    """One run."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.report = Report()
+
+    @property
+    def folder(self) -> RunFolder:
+        """Its run folder: `$BLACKHOLE_DEVNET`, else `.blackhole/demo` here."""
+        import os
+
+        if os.environ.get(FOLDER_VARIABLE):
+            return RunFolder.default()
+        return RunFolder(Path.cwd() / ".blackhole" / "demo")
+
+    def run(self) -> None:
+        """Do everything, print the tables, write the report.
+
+        Raises:
+            BlackholeError: what failed. The report is written first and says the same.
+        """
+        report = self.report
+        try:
+            report.file_bytes = self.plan.refuse(self.folder.path)
+            self._on_network()
+        except BlackholeError as error:
+            report.error = error.to_json()
+            raise
+        except KeyboardInterrupt:
+            report.error = {"code": "interrupted", "message": "Interrupted.", "hint": "", "data": {}}
+            raise
+        except BaseException as error:
+            report.error = {"code": "internal", "message": f"{type(error).__name__}: {error}", "hint": "", "data": {}}
+            raise
+        finally:
+            if self.plan.json is not None:
+                report.write(self.plan.json)
+            if report.steps:
+                report.out.write("\n" + report.tables() + "\n")
+                report.out.flush()
+
+    def _on_network(self) -> None:
+        plan, report = self.plan, self.report
+        net: Devnet | None = None
+        try:
+            with report.step("network up") as row:
+                settings = DevnetSettings(nodes=plan.nodes, profile=plan.profile, held=True)
+                net = Devnet.up(settings, self.folder, progress=lambda line: report.say(f"  {line}"))
+                report.say(f"  {plan.nodes} nodes are healthy")
+            source = plan.file
+            if source is None:
+                source = self.folder.path / "sample.bin"
+                make_sample(source, report.file_bytes)
+            asyncio.run(self._steps(net, source))
+            del row
+        finally:
+            if net is not None:
+                self._end(net)
+
+    async def _steps(self, net: Devnet, source: Path) -> None:
+        from blackhole.devnet.demo import reads, store
+        from blackhole.devnet.demo.stage import Stage
+
+        stage = Stage(self.plan, self.report, net, source)
+        try:
+            await store.network(stage)
+            await store.put(stage)
+            await store.periods(stage)
+            await reads.fetch(stage)
+            await store.tally(stage)
+        finally:
+            await stage.close()
+
+    def _end(self, net: Devnet) -> None:
+        if not self.plan.keep:
+            self.report.say("network down")
+            net.down()
+            return
+        self.report.say(f"kept: {net.folder.path}")
+        sys.stderr.write(
+            f"  export {FOLDER_VARIABLE}={net.folder.path} BLACKHOLE_NETWORK={net.network}\n"
+            "  blackhole devnet status; blackhole devnet down\n"
+        )
