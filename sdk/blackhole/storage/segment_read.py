@@ -35,6 +35,7 @@ class RowDecoder:
         self._masks = masks
         self._code = ErasureCode(layout.k, layout.n)
         self._rows = RowBuffer(layout.n, min(BLOCK, layout.shard_length))
+        self._plaintext = RowBuffer(1, layout.k * self._rows.size).row(0)
 
     def row(self, row: int, blocks: Mapping[int, Buffer], start: int = 0, stop: int | None = None) -> bytes:
         """The plaintext of a row, or what of it lies between the segment's bytes `start` and `stop`.
@@ -78,14 +79,12 @@ class RowDecoder:
     def _decrypt(self, chunks: range, offset: int, low: int, high: int) -> bytes:
         layout = self.layout
         base = chunks.start * layout.payload
-        out = bytearray(layout.chunk_plaintext(chunks[-1]).stop - base)
-        view = memoryview(out)
         for chunk in chunks:
             shard, span = layout.chunk_place(chunk)
             at = chunk * layout.payload - base
             ciphertext = self._rows.row(shard, span.start - offset, span.length)
-            self._decryptor.decrypt_into(chunk, ciphertext, view[at : at + span.length - TAG])
-        return bytes(view[low - base : high - base])
+            self._decryptor.decrypt_into(chunk, ciphertext, self._plaintext[at : at + span.length - TAG])
+        return bytes(self._plaintext[low - base : high - base])
 
 
 def decode_segment(
