@@ -137,7 +137,11 @@ class Chain:
             if writer.address == signer.address:
                 return writer
         writer = await Writer.open(self, signer)
-        self._writers.append(writer)
+        if writer in self._writers:
+            # Another task of this connection opened it meanwhile.
+            await writer.release()
+        else:
+            self._writers.append(writer)
         return writer
 
     async def block(self, at: At = "latest") -> Block:

@@ -17,6 +17,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from blackhole.chain.flights import Flight, Step, Version, flights_of, record_of
 from blackhole.chain.raw_transactions import RawTransaction
@@ -60,6 +61,7 @@ _LOST_LOOKS: Final = 3
 _TRANSFER_GAS: Final = 21_000
 
 _writers: dict[Path, Writer] = {}
+_opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 class Writer:
@@ -93,6 +95,12 @@ class Writer:
         genesis = await chain.genesis()
         name = f"{chain_id}-{genesis[:4].hex()}-{signer.address.lower()}.journal"
         path = chain.home.journals / "transactions" / name
+        loop = asyncio.get_running_loop()
+        async with _opening.setdefault(loop, asyncio.Lock()):
+            return await cls._take(chain, signer, chain_id, path)
+
+    @classmethod
+    async def _take(cls, chain: Chain, signer: Signer, chain_id: int, path: Path) -> Writer:
         writer = _writers.get(path)
         if writer is not None and (writer._loop.is_closed() or writer._journal.foreign()):
             del _writers[path]
