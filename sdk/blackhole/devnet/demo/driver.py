@@ -75,7 +75,7 @@ class Demo:
                 self._end(net)
 
     async def _steps(self, net: Devnet, source: Path) -> None:
-        from blackhole.devnet.demo import reads, store
+        from blackhole.devnet.demo import attacks, reads, store
         from blackhole.devnet.demo.stage import Stage
 
         stage = Stage(self.plan, self.report, net, source)
@@ -83,6 +83,9 @@ class Demo:
             await store.network(stage)
             await store.put(stage)
             await store.periods(stage)
+            attacks.cast(stage)
+            await attacks.kill(stage)
+            await attacks.cheat(stage)
             await reads.fetch(stage)
             await store.tally(stage)
         finally:
