@@ -65,13 +65,14 @@ class ObjectKeys:
 
     def encryptor(self, segment: int, salt: bytes, chunks: int) -> SegmentEncryptor:
         """Encrypts one attempt of a segment that has so many chunks."""
-        return SegmentEncryptor(self._segment_key(segment, salt), self._associated(segment, chunks), chunks)
+        return SegmentEncryptor(self.segment_key(segment, salt), self._associated(segment, chunks), chunks)
 
     def decryptor(self, segment: int, salt: bytes, chunks: int) -> SegmentDecryptor:
         """Decrypts a segment."""
-        return SegmentDecryptor(self._segment_key(segment, salt), self._associated(segment, chunks), chunks)
+        return SegmentDecryptor(self.segment_key(segment, salt), self._associated(segment, chunks), chunks)
 
-    def _segment_key(self, segment: int, salt: bytes) -> bytes:
+    def segment_key(self, segment: int, salt: bytes) -> bytes:
+        """The AES key of one attempt of a segment."""
         if len(salt) != SALT_LENGTH:
             raise ValueError("a salt has 16 bytes")
         return hkdf(self._object_key, salt, FORMAT + b"/segment" + segment.to_bytes(4, "big"))
