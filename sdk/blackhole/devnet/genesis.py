@@ -30,7 +30,7 @@ PAYER = Tokens("1000000")
 OWNER = Tokens("1000000")
 """HOLE of each node's owner."""
 
-COLLATERAL = 60 * 10**15 // 2**20
+COLLATERAL = 60 * 10**18 // 2**20
 """wei reserved a KiB: 60 periods of the default price."""
 GAS_SHARE = 100
 """On a chain of the user's, accounts get a hundredth of what they get here: 0.1 coins."""

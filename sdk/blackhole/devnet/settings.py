@@ -40,7 +40,7 @@ class DevnetSettings:
     held: bool = False
     rpc: str | None = None
     capacity_gib: int = 2
-    price_wei: int = 10**15
+    price_wei: int = 10**18
     egress_micro: int = 1_000
 
     def __post_init__(self) -> None:

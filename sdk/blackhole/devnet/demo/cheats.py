@@ -148,7 +148,7 @@ class Cheat:
 
     async def _drawn(self, tried: set[int]) -> int:
         """The newest drawn period whose window is open and that this node owes."""
-        while True:  # noqa: ASYNC110 only the chain knows when
+        while True:
             period = await self.chain.read(self.market.current_period()) - 1
             ledger = await self.chain.read(self.market.ledger_of(self.node))
             seed = await self.chain.read(self.market.seed_of(period))

@@ -75,7 +75,7 @@ class Demo:
                 self._end(net)
 
     async def _steps(self, net: Devnet, source: Path) -> None:
-        from blackhole.devnet.demo import attacks, reads, store
+        from blackhole.devnet.demo import attacks, faults, reads, store
         from blackhole.devnet.demo.stage import Stage
 
         stage = Stage(self.plan, self.report, net, source)
@@ -86,7 +86,9 @@ class Demo:
             attacks.cast(stage)
             await attacks.kill(stage)
             await attacks.cheat(stage)
-            await reads.fetch(stage)
+            await reads.while_dead(stage)
+            await faults.ten_misses(stage)
+            await store.paid(stage)
             await store.tally(stage)
         finally:
             await stage.close()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from blackhole.cli.output import hole, size, table
+from blackhole.cli.output import size, table
 from blackhole.errors import BlackholeError
 
 
@@ -138,24 +138,25 @@ class Report:
     def tables(self) -> str:
         """The tables at the end."""
         nodes = [
-            (row.id, row.role or "spare", hole(row.earned_wei), _gas(row.gas_wei), hole(row.slashed_wei))
+            (row.id, row.role or "spare", six(row.earned_wei), six(row.gas_wei), six(row.slashed_wei))
             for row in self.nodes.values()
         ]
         steps = [(row.name, f"{row.seconds:.1f}", _rate(row), row.transactions, f"{row.gas:,}") for row in self.steps]
         held = sum(1 for _, held in self.checks if held)
         parts = [
-            table(["node", "what it did", "earned", "gas paid", "slashed"], nodes),
+            table(["node", "what it did", "earned (HOLE)", "gas paid (coin)", "slashed (HOLE)"], nodes),
             table(["step", "seconds", "MB/s", "transactions", "gas"], steps),
-            f"quoted {hole(self.quote_wei)}, spent {hole(self.spent_wei)}",
+            f"quoted {six(self.quote_wei)} HOLE, spent {six(self.spent_wei)} HOLE",
             f"file   {size(self.file_bytes)}\nin     {self.sha256_in}\nout    {self.sha256_out}",
             f"{held} of {len(self.checks)} checks hold, {time.monotonic() - self.began:.0f} s in all",
         ]
         return "\n\n".join(parts)
 
 
-def _gas(wei: int) -> str:
-    """Gas money in the chain's own coin."""
-    return f"{wei / 10**18:.6f}"
+def six(wei: int) -> str:
+    """18 decimals cut to six, for tables; the JSON report has every wei."""
+    whole, micro = divmod(wei // 10**12, 10**6)
+    return f"{whole}.{micro:06d}"
 
 
 def _rate(row: StepRow) -> str:

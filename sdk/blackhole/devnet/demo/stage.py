@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from blackhole.chain.bindings.blackhole_token import BlackholeToken
 from blackhole.chain.bindings.node_registry import NodeRegistry
 from blackhole.chain.bindings.payment_hub import PaymentHub
+from blackhole.chain.bindings.service_catalog import ServiceCatalog
 from blackhole.chain.bindings.stake_manager import StakeManager
 from blackhole.chain.bindings.storage_market import StorageMarket
 from blackhole.chain.client import Chain
 from blackhole.chain.signers import LocalSigner, load_key_file
+from blackhole.chain.values import Address
 from blackhole.client import AsyncBlackhole
 from blackhole.devnet.chain import DevnetChain
 from blackhole.devnet.demo.ledger import Ledger
@@ -23,6 +25,8 @@ from blackhole.devnet.demo.plan import Plan
 from blackhole.devnet.demo.report import NodeRow, Report, StepRow
 from blackhole.devnet.handle import Devnet, DevnetNode
 from blackhole.network import Network
+from blackhole.storage.directory import Directory
+from blackhole.storage.transport import Transport
 
 if TYPE_CHECKING:
     from blackhole.storage.types import StoredObject
@@ -68,7 +72,11 @@ class Stage:
         self.vault = StakeManager(self.network.addresses["StakeManager"])
         self.registry = NodeRegistry(self.network.addresses["NodeRegistry"])
         self.market = StorageMarket(self.network.addresses["StorageMarket"])
+        self.catalog = ServiceCatalog(self.network.addresses["ServiceCatalog"])
         self.payer = self.client("payer")
+        self.reader = self.client("reader")
+        self.transport = Transport()
+        self.directory = Directory(self.payer.chain, self.registry, self.transport)
         self.roles = Roles()
         self._stored: StoredObject | None = None
         self.nodes: dict[int, DevnetNode] = {}
@@ -97,6 +105,10 @@ class Stage:
     def signer(self, account: str) -> LocalSigner:
         """The signer of one of the devnet's accounts."""
         return load_key_file(self.net.key_file(account))
+
+    def address(self, account: str) -> Address:
+        """The address of one of the devnet's accounts."""
+        return self.signer(account).address
 
     def client(self, account: str) -> AsyncBlackhole:
         """A client with the key of one of the devnet's accounts and a home of its own."""
@@ -148,4 +160,6 @@ class Stage:
 
     async def close(self) -> None:
         """Give connections back."""
+        await self.transport.aclose()
+        await self.reader.close()
         await self.payer.close()

@@ -10,12 +10,16 @@ from urllib.parse import urlsplit
 
 from blackhole.chain.bindings.payment_hub import Credited
 from blackhole.chain.bindings.storage_market import Drawn, Proven, Settled
-from blackhole.cli.output import hole, size
+from blackhole.cli.output import size
 from blackhole.devnet.demo.ledger import Entry
+from blackhole.devnet.demo.report import six
 from blackhole.devnet.demo.stage import STORAGE, Stage
+from blackhole.protocol import MICRO
 
 PERIODS = 40
 """How long the object is stored: the demo lasts about thirty periods."""
+READS = 2
+"""How often the payer reads it whole."""
 PROVEN = 3
 """Periods watched before anything goes wrong."""
 
@@ -60,13 +64,14 @@ async def put(stage: Stage) -> None:
         report.sha256_in = sha256(stage.source)
         storage = stage.payer.storage
         quote = await storage.quote(stage.source, profile=plan.profile, periods=PERIODS)
-        report.quote_wei = quote.total
+        # What is locked for storing, and what the two reads of the payer cost.
+        report.quote_wei = quote.total + READS * quote.read_micro * MICRO
         report.say(
-            f"  {size(quote.size)} for {PERIODS} periods: {hole(quote.total)}, one read {quote.read_micro} micro"
+            f"  {size(quote.size)} for {PERIODS} periods: {six(quote.total)} HOLE, one read {quote.read_micro} micro"
         )
         for line in quote.nodes:
             place = f"shard {line.shard}" if line.shard is not None else "spare"
-            report.say(f"    node {line.node:>3}  {place:<9}  {hole(line.rate)} a period  {line.reason}")
+            report.say(f"    node {line.node:>3}  {place:<9}  {six(line.rate)} HOLE a period  {line.reason}")
         stored = await storage.put(stage.source, profile=plan.profile, periods=PERIODS, max_price=quote.total)
         stage.stored = stored
         row.bytes = stored.size
@@ -107,7 +112,7 @@ async def periods(stage: Stage) -> None:
         stage.ledger.read()
         entries = stage.ledger.entries[before:]
         by_agents(stage, entries)
-        await paid(stage, ids)
+        await paid(stage)
 
 
 def by_agents(stage: Stage, entries: list[Entry]) -> None:
@@ -131,8 +136,9 @@ def by_agents(stage: Stage, entries: list[Entry]) -> None:
     report.check("one seed a period for the whole network", len({event.period for event in drawn}) == len(drawn))
 
 
-async def paid(stage: Stage, ids: list[int]) -> None:
+async def paid(stage: Stage) -> None:
     """What was released is rate × proven periods, to the wei, for every agreement."""
+    ids = [int(agreement, 16) for agreement in stage.stored.agreements]
     agreements = await stage.chain.read_many(stage.market.agreement_of(id) for id in ids)
     released: Counter[int] = Counter()
     for event in stage.ledger.events(Settled):
