@@ -47,6 +47,8 @@ GAS_CAP: Final = 1 << 24
 """The most gas one transaction may ask for (EIP-7825)."""
 GAS_MARGIN: Final = 5
 """An estimate is raised by a fifth: state may change between estimate and execution."""
+GAS_SLOT: Final = 25_000
+"""… and by what a fresh storage slot costs: somebody else may have taken the room in the one that was looked at."""
 STUCK_BLOCKS: Final = 4
 STUCK_SECONDS: Final = 15.0
 BUMP_PERCENT: Final = 113
@@ -270,7 +272,7 @@ class Writer:
             for each in found:
                 if isinstance(each, BaseException):
                     break
-                limits.append(min(each + each // GAS_MARGIN, GAS_CAP) if each <= GAS_CAP else each)
+                limits.append(min(each + each // GAS_MARGIN + GAS_SLOT, GAS_CAP) if each <= GAS_CAP else each)
             if limits:
                 return limits
             error = found[0]
