@@ -55,8 +55,8 @@ def rows(chain: Chain) -> list[Row]:
     row("set manifest", 0, registry, "setManifest", node, b"\x5b" * 32, endpoint, sender=owner)
 
     row("bond, first", 140_000, vault, "bond", node, SERVICE, 1000 * HOLE, sender=owner)
-    # Every second change of a staker's votes takes a new slot of history, so each of the next two has both rows. Changes
-    # within one second are one change: time passes between them.
+    # Every second change of a staker's votes takes a new slot of history, so each of the next two has both rows.
+    # Changes within one second are one change: time passes between them.
     chain.advance(60)
     row("bond, more", 90_000, vault, "bond", node, SERVICE, 1000 * HOLE, sender=owner)
     chain.advance(60)

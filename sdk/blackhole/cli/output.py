@@ -156,10 +156,11 @@ def fail(error: BaseException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError" and not current().json:
         sys.stderr.write(f"{error}\n")
         return 2
-    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # the parser's own errors
+    format_message = getattr(error, "format_message", None)
+    if format_message is not None and hasattr(error, "exit_code"):  # the parser's own errors
         at = getattr(error, "ctx", None)
         hint = f"See {at.command_path} --help." if at is not None else "See blackhole --help."
-        body = {"code": "usage", "message": error.format_message(), "hint": hint, "data": {}}
+        body = {"code": "usage", "message": format_message(), "hint": hint, "data": {}}
         return _write(body, 2, error)
     from blackhole.errors import BlackholeError
 

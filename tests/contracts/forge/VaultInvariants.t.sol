@@ -5,7 +5,8 @@ import {IStakeManager} from "../../../contracts/interfaces/IStakeManager.sol";
 import {StakeManager} from "../../../contracts/staking/StakeManager.sol";
 import {BlackholeToken} from "../../../contracts/tokens/BlackholeToken.sol";
 import {Test} from "./Test.sol";
-import {ServiceVerifier, VaultFixture} from "./VaultFixture.sol";
+import {ServiceVerifier} from "./ServiceVerifier.sol";
+import {VaultFixture} from "./VaultFixture.sol";
 
 /// @dev Every call of the vault by whoever may make it, over two nodes of two stakers and two services. What must hold
 /// across a single call is noted here; the invariants assert on it.
