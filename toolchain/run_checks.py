@@ -44,6 +44,7 @@ def checks() -> list[Check]:
     for generator in generators():
         subject = generator.stem.removeprefix("generate_").replace("_", " ")
         found.append(Check(f"generated: {subject}", [python, str(generator), "--check"]))
+    found.append(Check("gas within 2 % of what is committed", [python, str(ROOT / "benchmarks" / "gas"), "--check"]))
     return [*found, Check("links in docs", [python, str(ROOT / "toolchain" / "check_links.py")])]
 
 

@@ -4,8 +4,8 @@ pragma solidity ^0.8.28;
 import {IStakeManager} from "../../../contracts/interfaces/IStakeManager.sol";
 import {StakeManager} from "../../../contracts/staking/StakeManager.sol";
 import {BlackholeToken} from "../../../contracts/tokens/BlackholeToken.sol";
-import {Test} from "./Test.sol";
 import {ServiceVerifier} from "./ServiceVerifier.sol";
+import {Test} from "./Test.sol";
 import {VaultFixture} from "./VaultFixture.sol";
 
 /// @dev Every call of the vault by whoever may make it, over two nodes of two stakers and two services. What must hold
