@@ -132,6 +132,22 @@ class StorageCore:
         """A private folder of the home."""
         return private_folder(self.connection.home.root / name)
 
+    def cached_block(self, digest: bytes) -> bytes | None:
+        """A block of a manifest this machine has seen; manifests are public and never change. None if it has not."""
+        from blackhole.storage.blocks import block_digest
+
+        try:
+            data = (self.folder("manifests") / digest.hex()).read_bytes()
+        except OSError:
+            return None
+        return data if block_digest(data) == digest else None
+
+    def keep_block(self, digest: bytes, data: bytes) -> None:
+        """Keep a block of a manifest, so that it need not be read and paid again."""
+        from blackhole.paths import write_private
+
+        write_private(self.folder("manifests") / digest.hex(), data)
+
     async def clock(self) -> Clock:
         """The chain's time now."""
         if not self._period_seconds:

@@ -94,7 +94,9 @@ class ObjectReader:
         return found
 
     async def _block_of(self, piece: Piece, digest: bytes, what: str) -> bytes:
-        """The one block of a piece, from whichever node gives it."""
+        """The one block of a piece: kept from before, or from whichever node gives it."""
+        if (known := await asyncio.to_thread(self.core.cached_block, digest)) is not None:
+            return known
         for held in self.holders(piece):
             assert held.reached is not None
             reader = self.readers.get(held.reached)
@@ -106,7 +108,9 @@ class ObjectReader:
                 if not 0 <= length <= min(BLOCK, piece.leaves * LEAF):
                     raise IntegrityError(f"Node {held.node} lies about the length of a piece.")
                 await self.readers.provide([reader], {held.node: length})
-                return await reader.block(piece.root, 0, digest, length)
+                data = await reader.block(piece.root, 0, digest, length)
+                await asyncio.to_thread(self.core.keep_block, digest, data)
+                return data
             except (NodeError, IntegrityError, KeyError, TypeError, ValueError) as error:
                 self._failed(reader, error)
         raise self._not_enough(f"No node gives {what}.", 0, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from blackhole.errors import BlackholeError, IntegrityError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LIVE = (1, 2)
 """Status Open and Terminated of IStorageMarket."""
+LOST = 4
+"""Status Lost: closed after its node's tenth miss."""
 ANSWER_SECONDS = 8.0
 """A node that takes longer is silent."""
 
@@ -46,14 +48,19 @@ class Held:
     def node(self) -> int:
         return self.agreement.node
 
+    @property
+    def live(self) -> bool:
+        """Whether the chain still counts it; a lost one only names what was lost."""
+        return self.agreement.status in LIVE
+
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """A payer's live agreements.
+    """A payer's agreements that have not ended.
 
     Attributes:
         period: the current one.
-        held: every live agreement.
+        held: every agreement, the lost ones too.
         ledgers: what the market knows of their nodes, by id.
         places: piece root → agreements whose node says it holds it, the quickest node first.
     """
@@ -83,7 +90,7 @@ async def take(core: StorageCore, payer: str, ids: Iterable[int] | None = None) 
     live = [
         (identity, agreement)
         for identity, agreement in zip(wanted, found, strict=True)
-        if agreement.status in LIVE and agreement.end > clock.period
+        if (agreement.status in LIVE or agreement.status == LOST) and agreement.end > clock.period
     ]
     nodes = sorted({agreement.node for _, agreement in live})
     infos, ledgers = await asyncio.gather(
@@ -94,8 +101,8 @@ async def take(core: StorageCore, payer: str, ids: Iterable[int] | None = None) 
 
     async def ask(identity: int, agreement: Agreement) -> Held:
         node = by_node.get(agreement.node)
-        if node is None:
-            return Held(identity, agreement, None, None, failed.get(agreement.node), 0.0)
+        if node is None or agreement.status not in LIVE:
+            return Held(identity, agreement, None, node, failed.get(agreement.node), 0.0)
         began = time.monotonic()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -130,3 +137,15 @@ async def _pieces(node: Reached, identity: int, agreement: Agreement) -> PieceLi
     if not pieces.pieces or pieces.tree().root != root or pieces.leaves != agreement.leaves:
         raise IntegrityError(f"node {agreement.node} lists other pieces than the agreement's root says")
     return pieces
+
+
+def infer(inventory: Inventory, lists: Iterable[PieceList]) -> Inventory:
+    """The inventory with the lists of silent nodes filled in, where one of `lists` has the root the chain knows."""
+    known = {(each.tree().root, each.leaves): each for each in lists}
+    held = tuple(
+        replace(each, pieces=known.get((bytes(each.agreement.root), each.agreement.leaves)))
+        if each.pieces is None
+        else each
+        for each in inventory.held
+    )
+    return replace(inventory, held=held)

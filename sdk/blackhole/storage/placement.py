@@ -132,6 +132,7 @@ def place(
     repair_at: int,
     seed: bytes,
     held: Iterable[int] = (),
+    wanted: int | None = None,
 ) -> Placement:
     """Choose nodes for `n` shards, the cheapest first, at most `group_limit` a group.
 
@@ -140,9 +141,10 @@ def place(
         n, repair_at: of the profile.
         seed: orders equal prices, so that clients do not all choose the same nodes.
         held: nodes that hold other shards of the same object (repair); they count in their groups and are not chosen.
+        wanted: how many to choose; default `n` less those held.
 
     Raises:
-        NoFreeNodes: fewer than `n` fit; its data says how many and why the others do not.
+        NoFreeNodes: fewer than wanted fit; its data says how many and why the others do not.
     """
     groups = group_of(candidates)
     limit = group_limit(n, repair_at)
@@ -155,7 +157,7 @@ def place(
     def rank(candidate: Candidate) -> tuple[int, bytes]:
         return candidate.price, hashlib.sha256(seed + candidate.node.to_bytes(8, "big")).digest()
 
-    wanted = n - len(holding)
+    wanted = n - len(holding) if wanted is None else wanted
     chosen: list[int] = []
     spares: list[int] = []
     rows: list[Row] = []

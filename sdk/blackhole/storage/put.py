@@ -707,6 +707,8 @@ class Put:
             end=end,
             agreements=agreements,
         )
+        for block in self._manifest:
+            await asyncio.to_thread(self.core.keep_block, block.cid.digest, block.data)
         await asyncio.to_thread(self.core.objects.save, entry)
         await self._step(PutStep.LISTED)
         return StoredObject(

@@ -60,20 +60,37 @@ class Offers:
     infos: Mapping[int, NodeInfo]
 
 
-async def ask_one(core: StorageCore, info: NodeInfo, leaves: int, periods: int) -> Offered:
-    """One node's quote. Raises NodeError when it does not answer, or not with a quote of its own for this request."""
+async def ask_one(core: StorageCore, info: NodeInfo, leaves: int, periods: int, *, payer: str | None = None) -> Offered:
+    """One node's quote for `payer` (default: the account).
+
+    Raises:
+        NodeError: it does not answer, or not with a quote of its own for this request.
+    """
     reached = await core.directory.reach(info)
-    body = {"payer": core.account, "leaves": leaves, "periods": periods}
-    return _checked(core, reached, await reached.client.post_json("/v1/quotes", body), leaves)
+    whom = payer or core.account
+    body = {"payer": whom, "leaves": leaves, "periods": periods}
+    return _checked(core, reached, await reached.client.post_json("/v1/quotes", body), leaves, whom)
 
 
 async def ask(
-    core: StorageCore, profile: Profile, leaves: int, periods: int, *, seed: bytes, held: Iterable[int] = ()
+    core: StorageCore,
+    profile: Profile,
+    leaves: int,
+    periods: int,
+    *,
+    seed: bytes,
+    held: Iterable[int] = (),
+    without: Iterable[int] = (),
+    payer: str | None = None,
+    wanted: int | None = None,
 ) -> Offers:
     """Ask the nodes that offer storage and place `profile.n` shards of `leaves` KiB each.
 
     Args:
         held: nodes that hold other shards of the object already (repair).
+        without: nodes that are not asked.
+        payer: for whom; default the account.
+        wanted: how many nodes to choose; default all but those held.
 
     Raises:
         NoFreeNodes: too few fit; its data names why each was left out.
@@ -82,6 +99,7 @@ async def ask(
     infos = await core.directory.offering()
     holding = set(held)
     refused = {info.id: "offers no capacity" for info in infos if not info.capacity}
+    refused |= dict.fromkeys(without, "fails at present")
     usable = sorted((info for info in infos if info.id not in refused), key=lambda info: info.price)
     asked = [info for info in usable if info.id not in holding][: max(ASKED_AT_LEAST, 4 * profile.n)]
     refused |= {info.id: "dearer than those asked" for info in usable if info not in asked}
@@ -89,7 +107,7 @@ async def ask(
     async def one(info: NodeInfo) -> Offered | BlackholeError:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await ask_one(core, info, leaves, periods)
+                return await ask_one(core, info, leaves, periods, payer=payer)
         except TimeoutError:
             return NodeError(f"Node {info.id} took longer than {ANSWER_SECONDS:.0f} s.")
         except (NodeError, IntegrityError) as error:
@@ -105,7 +123,7 @@ async def ask(
     if missing := holding - {info.id for info in infos}:
         infos = [*infos, *await core.directory.infos(sorted(missing))]
     candidates = [_candidate(info, offered.get(info.id), refused.get(info.id, "")) for info in infos]
-    placement = place(candidates, n=profile.n, repair_at=profile.repair_at, seed=seed, held=holding)
+    placement = place(candidates, n=profile.n, repair_at=profile.repair_at, seed=seed, held=holding, wanted=wanted)
     return Offers(placement, offered, {info.id: info for info in infos})
 
 
@@ -161,7 +179,7 @@ def _candidate(info: NodeInfo, offer: Offered | None, refused: str) -> Candidate
     )
 
 
-def _checked(core: StorageCore, reached: Reached, answer: Any, leaves: int) -> Offered:
+def _checked(core: StorageCore, reached: Reached, answer: Any, leaves: int, payer: str) -> Offered:
     """The quote, if it is this node's and answers what was asked."""
     from blackhole.storage.terms import Quote as SignedQuote
 
@@ -173,6 +191,6 @@ def _checked(core: StorageCore, reached: Reached, answer: Any, leaves: int) -> O
     except (KeyError, TypeError, ValueError, AttributeError, BlackholeError) as error:
         raise NodeError(f"Node {info.id} answers with something that is no quote.") from error
     same = (quote.node, quote.payer.lower(), quote.payee.lower(), quote.leaves)
-    if same != (info.id, core.account.lower(), info.payee.lower(), leaves) or signer != info.signer:
+    if same != (info.id, payer.lower(), info.payee.lower(), leaves) or signer != info.signer:
         raise NodeError(f"Node {info.id} quotes for another request, or under another key.")
     return Offered(reached, leaves, quote.rate, quote.egress, row, answer["signature"])

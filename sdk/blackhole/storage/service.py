@@ -12,12 +12,14 @@ from blackhole.chain.service import ConnectedService
 from blackhole.face import M, operation
 
 if TYPE_CHECKING:
-    from blackhole.storage.caps import ReadCap
+    from blackhole.storage.caps import ReadCap, RepairCap, VerifyCap
     from blackhole.storage.core import StorageCore
     from blackhole.storage.objects import ObjectEntry
     from blackhole.storage.progress import ProgressCallback
+    from blackhole.storage.repair import Repaired, RepairOrder, Replacement
     from blackhole.storage.sources import SourceLike
-    from blackhole.storage.types import Fetched, Quote, StoredObject
+    from blackhole.storage.types import Fetched, ObjectStatus, Quote, StoredObject
+    from blackhole.storage.upkeep import Kept
 
 
 class Storage(ConnectedService[M]):
@@ -172,6 +174,130 @@ class Storage(ConnectedService[M]):
     async def ls(self) -> list[ObjectEntry]:
         """The own objects, oldest first, from the encrypted list of this machine."""
         return await asyncio.to_thread(self._core.objects.entries)
+
+    @operation
+    async def status(self, cap: str, *, audit: bool = True) -> ObjectStatus:
+        """How an object is: full, degraded or unreadable, shard by shard.
+
+        Args:
+            cap: any cap of it (a verify-cap suffices), or the name of an own object.
+            audit: ask every node for one chunk of its shard, which is free; else believe their signed lists.
+
+        Raises:
+            CapError, NotEnoughShards (no node has even its manifest), ChainError.
+        """
+        from blackhole.storage.status import examine
+
+        core = self._core
+        return await examine(core, await asyncio.to_thread(resolve_any_cap, core, cap), audit=audit)
+
+    @operation
+    async def renew(self, cap: str, periods: int, *, max_price: int | None = None) -> Kept:
+        """Pay an object for `periods` more. Its nodes ask their present price.
+
+        Raises:
+            PriceTooHigh, InsufficientFunds: nothing was sent. StorageError: no agreement of it lives. CapError.
+        """
+        from blackhole.errors import InputError
+        from blackhole.storage.upkeep import renew
+
+        if periods < 1:
+            raise InputError("An object is renewed for at least one period.", hint="Pass 1 or more.")
+        core = self._core
+        wanted = await asyncio.to_thread(resolve_cap, core, cap)
+        kept = await renew(core, wanted, periods, max_price=max_price)
+        if kept.agreements:
+            await asyncio.to_thread(core.objects.update, str(wanted.manifest), end=kept.end)
+        return kept
+
+    @operation
+    async def remove(self, cap: str) -> Kept:
+        """Give an object up and forget it: its rate ends, what is not used of its money comes back at the close.
+
+        Raises:
+            CapError, ChainError. What could not be given up stands in the result, and the object stays in the list.
+        """
+        from blackhole.storage.upkeep import remove
+
+        core = self._core
+        wanted = await asyncio.to_thread(resolve_cap, core, cap)
+        kept = await remove(core, wanted)
+        if not kept.failed:
+            await asyncio.to_thread(core.objects.remove, str(wanted.manifest))
+        return kept
+
+    @operation
+    async def repair(self, cap: str, *, max_price: int | None = None) -> Repaired:
+        """Restore the object's lost shards on new nodes, paid by this account.
+
+        Args:
+            cap: a read-cap or repair-cap of an own object, or its name.
+            max_price: wei that may be locked at most.
+
+        Raises:
+            NotEnoughShards, IntegrityError: it cannot be rebuilt. NoFreeNodes, PriceTooHigh, InsufficientFunds.
+        """
+        from blackhole.errors import CapError
+        from blackhole.storage.caps import VerifyCap
+        from blackhole.storage.repair import repair_object
+
+        core = self._core
+        wanted = await asyncio.to_thread(resolve_any_cap, core, cap)
+        if isinstance(wanted, VerifyCap):
+            raise CapError("Repair takes a repair-cap or a read-cap.")
+        if wanted.payer_address.lower() != core.account.lower():
+            raise CapError(
+                "This object is another account's.",
+                hint="Repair it with its owner's order: storage repair --order FILE",
+            )
+        return await repair_object(core, wanted, max_price=max_price)
+
+    @operation
+    async def repair_order(
+        self, cap: str, *, budget: int, max_rate: int | None = None, seconds: int = 90 * 86_400
+    ) -> RepairOrder:
+        """An order that lets a repairer restore this object while its owner is away. Give it to him in secret.
+
+        Args:
+            budget: wei the repairer may spend beyond what lost locks give back.
+            max_rate: wei per GiB and period a new node may ask; default twice the highest offer of today.
+            seconds: how long it holds, in the chain's time.
+        """
+        from blackhole.storage.repair import sign_order
+
+        core = self._core
+        wanted = await asyncio.to_thread(resolve_cap, core, cap)
+        if max_rate is None:
+            max_rate = 2 * max((info.price for info in await core.directory.offering()), default=0)
+        expiry = (await core.clock()).now + seconds
+        return sign_order(core, wanted, max_rate=max_rate, budget=budget, expiry=expiry)
+
+    @operation
+    async def repair_by_order(self, order: RepairOrder) -> Repaired:
+        """Restore an object as a repairer: with its owner's order and this account's own key. See `repair_order`.
+
+        Raises:
+            InputError: the order contradicts itself. CapError, NotEnoughShards, NoFreeNodes, Reverted, KeyMissing.
+        """
+        from blackhole.storage.repair import repair_by_order
+
+        return await repair_by_order(self._core, order)
+
+    @operation
+    async def claim_repair(self, done: Replacement) -> bool:
+        """Take the pay for a replacement from the failed node's fund; False as long as it cannot be taken."""
+        from blackhole.storage.repair import claim
+
+        return await claim(self._core, done)
+
+
+def resolve_any_cap(core: StorageCore, text: str) -> ReadCap | RepairCap | VerifyCap:
+    """Any cap `text` is, or the read-cap of the own object of that name. Raises CapError."""
+    from blackhole.storage.caps import PREFIX, parse_cap
+
+    if text.strip().startswith(PREFIX[:2]) and len(text.strip()) > 60:
+        return parse_cap(text, chain_id=core.chain_id)
+    return resolve_cap(core, text)
 
 
 def resolve_cap(core: StorageCore, text: str) -> ReadCap:

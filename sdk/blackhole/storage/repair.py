@@ -1,0 +1,472 @@
+"""Restoring lost shards: rebuilt from any k others, byte by byte what they were, and placed on new nodes.
+
+The owner repairs with the own key: a new agreement for each lost slot. A repairer needs neither the owner's key nor the
+content key: a `RepairOrder` (a repair-cap and the owner's signed policy) lets it rebuild shards, and the market opens
+their agreements from the lost locks and the policy's budget; after one proven period it is paid from the failed
+node's fund.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from blackhole.errors import BlackholeError, InputError, IntegrityError, NodeError, PriceTooHigh, Reverted
+from blackhole.protocol import BLOCK, LEAF
+from blackhole.storage import deals, quotes
+from blackhole.storage.agreement_tree import Piece, PieceList
+from blackhole.storage.blocks import block_digest
+from blackhole.storage.caps import ReadCap, RepairCap, repair_cap
+from blackhole.storage.get import ObjectReader
+from blackhole.storage.inventory import infer
+from blackhole.storage.manifest import SegmentsManifest
+from blackhole.storage.masking import ShardMasks
+from blackhole.storage.segment_read import ShardRebuilder
+from blackhole.storage.status import examine, lists_of
+from blackhole.storage.sum_tree import encode_path
+from blackhole.storage.terms import Policy, Terms, Upload
+from blackhole.units import format_tokens
+
+if TYPE_CHECKING:
+    from blackhole.storage.core import StorageCore
+    from blackhole.storage.inventory import Held
+    from blackhole.storage.quotes import Offered
+    from blackhole.storage.types import ObjectStatus
+
+SCHEMA = 1
+PERMIT_SECONDS = 86_400
+PART = 256 * 2**10
+OPEN_TRIES = 60
+"""How often, half a second apart, an agreement is tried while its new node is proving."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairOrder:
+    """What an owner gives a repairer. It lets its holder rebuild shards and spend the policy's budget on new
+    agreements; it reads nothing.
+
+    Attributes:
+        cap: a repair-cap.
+        policy: the standing order.
+        signature: the payer's, over it.
+    """
+
+    cap: str
+    policy: Policy
+    signature: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """For a file."""
+        return {
+            "schema": SCHEMA,
+            "cap": self.cap,
+            "policy": self.policy.to_json(),
+            "signature": "0x" + self.signature.hex(),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> RepairOrder:
+        """Read `to_json`'s result. Raises InputError."""
+        if raw.get("schema") != SCHEMA:
+            raise InputError("This is no repair order of a kind this version knows.", hint="Update Blackhole.")
+        try:
+            signature = bytes.fromhex(str(raw["signature"]).removeprefix("0x"))
+            return cls(str(raw["cap"]), Policy.from_json(raw["policy"]), signature)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError("The repair order is cut off or malformed.", hint="Ask the owner for it again.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """One restored shard.
+
+    Attributes:
+        segment, shard: which.
+        lost: agreement (0x-hex) that lost it, empty if none is known.
+        agreement: the new one.
+        node: where it is now.
+        piece, leaves: its root (hex) and KiB.
+        lost_path, new_path: hex, for `claimRepair`.
+    """
+
+    segment: int
+    shard: int
+    lost: str
+    agreement: str
+    node: int
+    piece: str
+    leaves: int
+    lost_path: str = ""
+    new_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did.
+
+    Attributes:
+        before: status it found.
+        restored: shards that have a node again.
+        failed: "segment/shard" → why not.
+        cost: wei locked anew; under a policy from lost locks and its budget.
+        read_micro: micro-HOLE paid for reading.
+    """
+
+    before: ObjectStatus
+    restored: tuple[Replacement, ...]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    cost: int = 0
+    read_micro: int = 0
+
+
+def sign_order(core: StorageCore, cap: ReadCap, *, max_rate: int, budget: int, expiry: int) -> RepairOrder:
+    """The owner's order for one object.
+
+    Args:
+        max_rate: wei per GiB and period a new node may ask.
+        budget: wei that may be spent beyond what lost locks give back.
+        expiry: unix seconds.
+    """
+    policy = Policy(
+        payer=core.account,
+        manifest=cap.piece.root,
+        max_rate=max_rate,
+        budget=budget,
+        allowed_nodes=bytes(32),
+        expiry=expiry,
+        nonce=int.from_bytes(os.urandom(7), "big"),
+    )
+    return RepairOrder(cap.repair_cap.text, policy, core.signer.sign_digest(policy.digest(core.domain)))
+
+
+class Repair:
+    """One repair of one object."""
+
+    def __init__(self, core: StorageCore, cap: RepairCap, order: RepairOrder | None, max_price: int | None) -> None:
+        self.core = core
+        self.cap = cap
+        self.order = order
+        self.max_price = max_price
+        self.failed: dict[str, str] = {}
+        self.cost = 0
+
+    @property
+    def payer(self) -> str:
+        return self.cap.payer_address
+
+    async def run(self) -> Repaired:
+        """Find what is lost, rebuild it, place it, open its agreements."""
+        before = await examine(self.core, self.cap)
+        lost = [
+            (row.segment, row.shard) for row in before.rows if row.segment >= 0 and row.state in {"missing", "suspect"}
+        ]
+        if not lost:
+            return Repaired(before, ())
+        reader = await ObjectReader.open(self.core, self.cap)
+        folder = self.core.folder("spool") / f"repair-{os.urandom(6).hex()}"
+        try:
+            manifest = await reader.manifest()
+            if not isinstance(manifest, SegmentsManifest):
+                raise IntegrityError("Only objects in segments have shards to repair.")
+            reader.inventory = infer(reader.inventory, lists_of(self.cap.piece, manifest))
+            folder.mkdir(mode=0o700)
+            files = await self._rebuild(reader, manifest, lost, folder)
+            restored = await self._place(reader, manifest, before, files)
+            return Repaired(before, tuple(restored), self.failed, self.cost, reader.readers.spent)
+        finally:
+            await asyncio.shield(reader.finish())
+            for path in folder.glob("*") if folder.exists() else ():
+                path.unlink(missing_ok=True)
+            if folder.exists():
+                folder.rmdir()
+
+    # --------------------------------------------------------------------------------------------------- rebuild
+
+    async def _rebuild(
+        self, reader: ObjectReader, manifest: SegmentsManifest, lost: list[tuple[int, int]], folder: Path
+    ) -> dict[tuple[int, int], Path]:
+        """Every lost shard in a file, each block checked against the manifest."""
+        files: dict[tuple[int, int], Path] = {}
+        for index in sorted({segment for segment, _ in lost}):
+            segment = manifest.segments[index]
+            missing = [shard for at, shard in lost if at == index]
+            await reader.provide([segment])
+            masks = ShardMasks(self.cap.mask_key, segment.salt)
+            rebuilder = ShardRebuilder(segment.layout, masks)
+            paths = {shard: folder / f"{index:05}-{shard:03}" for shard in missing}
+            handles = {shard: path.open("xb", buffering=0) for shard, path in paths.items()}
+
+            def write(row: int, blocks: Mapping[int, bytes]) -> None:
+                rebuilt = rebuilder.row(row, blocks, missing)  # noqa: B023 - runs before the next turn
+                for shard, block in rebuilt.blocks.items():
+                    if block_digest(block) != segment.shards[shard][row]:  # noqa: B023
+                        raise IntegrityError(f"Block {row} of shard {shard} did not come back as it was.")
+                    handles[shard].write(block)  # noqa: B023
+
+            try:
+                for row in range(segment.layout.rows):
+                    blocks = await reader.row(segment, row, manifest.profile.k, without=set(missing))
+                    await asyncio.to_thread(write, row, blocks)
+            finally:
+                for handle in handles.values():
+                    handle.close()
+            files |= {(index, shard): path for shard, path in paths.items()}
+        return files
+
+    # ----------------------------------------------------------------------------------------------------- place
+
+    async def _place(
+        self,
+        reader: ObjectReader,
+        manifest: SegmentsManifest,
+        before: ObjectStatus,
+        files: Mapping[tuple[int, int], Path],
+    ) -> list[Replacement]:
+        slots = sorted({shard for _, shard in files})
+        clock = await self.core.clock()
+        start = deals.start_period(clock)
+        ends = [held.agreement.end for held in reader.inventory.held if held.live]
+        end = max(max(ends, default=start + 1), start + 1)
+        failing = {row.node for row in before.rows if row.node is not None and row.state != "healthy"}
+        keeping = {
+            row.node for row in before.rows if row.node is not None and row.state == "healthy" and row.segment >= 0
+        }
+        keeping -= failing
+        pieces = {
+            slot: [Piece(*manifest.segments[at].pieces[slot]) for at, shard in files if shard == slot] for slot in slots
+        }
+        most = max(sum(piece.leaves for piece in each) for each in pieces.values()) + self.cap.leaves
+        # As many as there are slots to fill, beside those that hold healthy shards.
+        offers = await quotes.ask(
+            self.core,
+            manifest.profile,
+            most,
+            end - start,
+            seed=os.urandom(8),
+            held=keeping,
+            without=failing,
+            payer=self.payer,
+            wanted=len(slots),
+        )
+        chosen = dict(zip(slots, offers.placement.nodes, strict=False))
+        restored: list[Replacement] = []
+
+        async def one(slot: int, offered: Offered) -> None:
+            try:
+                await self._upload(slot, offered, files, manifest)
+                if self.order is None:
+                    restored.extend(
+                        await self._open_own(reader, manifest, slot, offered, pieces[slot], files, start, end)
+                    )
+                else:
+                    for at, shard in sorted(files):
+                        if shard == slot:
+                            restored.append(await self._open_by_policy(reader, manifest, at, slot, offered, start))
+            except BlackholeError as error:
+                for at, shard in files:
+                    if shard == slot and not any((r.segment, r.shard) == (at, slot) for r in restored):
+                        self.failed[f"{at}/{slot}"] = error.message
+
+        if self.max_price is not None and self.order is None:
+            price = sum(offers.offered[node].rate for node in chosen.values()) * (end - start)
+            if price > self.max_price:
+                raise PriceTooHigh(
+                    f"The repair costs {format_tokens(price)} HOLE, the limit is {format_tokens(self.max_price)} HOLE.",
+                    data={"price_wei": str(price), "limit_wei": str(self.max_price)},
+                )
+        await asyncio.gather(*(one(slot, offers.offered[node]) for slot, node in chosen.items()))
+        return sorted(restored, key=lambda each: (each.segment, each.shard))
+
+    async def _upload(
+        self, slot: int, offered: Offered, files: Mapping[tuple[int, int], Path], manifest: SegmentsManifest
+    ) -> None:
+        """Send the slot's shards, and to an own deal the manifest, to its new node."""
+        upload = Upload(
+            payer=self.core.account,
+            node=offered.node,
+            size=2 * offered.leaves * LEAF + BLOCK,
+            expiry=(await self.core.clock()).now + PERMIT_SECONDS,
+            nonce=int.from_bytes(os.urandom(7), "big"),
+        )
+        signature = self.core.signer.sign_digest(upload.digest(self.core.domain))
+        row = {**upload.to_json(), "signature": "0x" + signature.hex()}
+        headers = {"Blackhole-Payer": self.core.account, "Blackhole-Upload": orjson.dumps(row).decode()}
+        for (at, shard), path in sorted(files.items()):
+            if shard == slot:
+                root, size = manifest.segments[at].pieces[slot].root, path.stat().st_size
+                await offered.reached.client.put(f"/v1/staging/{root.hex()}", size, _parts(path), headers)
+        if self.order is None:
+            for block in manifest.encode():
+                await offered.reached.client.put(
+                    f"/v1/staging/{block.piece.root.hex()}", len(block.data), _once(block.data), headers
+                )
+
+    async def _open_own(
+        self,
+        reader: ObjectReader,
+        manifest: SegmentsManifest,
+        slot: int,
+        offered: Offered,
+        shards: list[Piece],
+        files: Mapping[tuple[int, int], Path],
+        start: int,
+        end: int,
+    ) -> list[Replacement]:
+        """One agreement of the owner over everything the slot lost."""
+        listed = PieceList((*shards, *(block.piece for block in manifest.encode())))
+        rate = -(-offered.rate * listed.leaves // offered.leaves)
+        terms = deals.draft(self.core, offered.reached, listed, rate=rate, start=start, end=end, repair_share=0)
+        await self.core.require_funds(terms.prepaid)
+        signature = await deals.ask_signature(
+            self.core, offered.reached, terms, listed, (offered.row, offered.signature)
+        )
+        row = deals.Row(slot, terms, signature)
+        reason = deals.NOT_OPENED
+        for _ in range(OPEN_TRIES):
+            result = await deals.open_batch(self.core, [row])
+            if slot in result.opened:
+                self.cost += terms.prepaid
+                identity = hex(result.opened[slot])
+                return [
+                    Replacement(at, slot, "", identity, offered.node, piece.root.hex(), piece.leaves)
+                    for (at, shard), piece in zip([key for key in sorted(files) if key[1] == slot], shards, strict=True)
+                ]
+            reason = result.skipped.get(slot, reason)
+            if reason not in {"NodeIsProving", deals.NOT_OPENED}:
+                break
+            await asyncio.sleep(0.5)
+        raise NodeError(f"The chain refused the deal with node {offered.node}: {reason}.")
+
+    async def _open_by_policy(
+        self, reader: ObjectReader, manifest: SegmentsManifest, at: int, slot: int, offered: Offered, start: int
+    ) -> Replacement:
+        """One agreement under the owner's policy over one lost shard."""
+        from eth_abi.abi import encode
+
+        from blackhole.chain.bindings.storage_market import Policy as PolicyStruct
+        from blackhole.chain.bindings.storage_market import Terms as TermsStruct
+
+        assert self.order is not None
+        piece = manifest.segments[at].pieces[slot]
+        lost = self._lost_agreement(reader, piece)
+        assert lost.pieces is not None
+        listed = PieceList((piece,))
+        end = max(lost.agreement.end, start + 1)
+        rate = -(-offered.rate * piece.leaves // offered.leaves)
+        terms = deals.draft(
+            self.core,
+            offered.reached,
+            listed,
+            rate=rate,
+            start=start,
+            end=end,
+            repair_share=0,
+            payer=self.payer,
+            repairer=self.core.account,
+        )
+        policy, signed = self.order.policy, self.order.signature
+        node_signature = await deals.ask_signature(
+            self.core,
+            offered.reached,
+            terms,
+            listed,
+            (offered.row, offered.signature),
+            policy=policy.to_json(),
+            policy_signature="0x" + signed.hex(),
+        )
+        index = [each.root for each in lost.pieces.pieces].index(piece.root)
+        path = encode_path(lost.pieces.tree().path(index))
+        proof = encode(("bytes32", "bytes", "bytes32[]"), (piece.root, path, []))
+        transaction = self.core.market.open_by_policy(
+            TermsStruct(*terms.values()), PolicyStruct(*policy.values()), lost.id, proof, signed, node_signature
+        )
+        await self._send_when_possible(transaction, terms)
+        self.cost += terms.prepaid
+        return Replacement(
+            at,
+            slot,
+            hex(lost.id),
+            hex(terms.id(self.core.domain)),
+            offered.node,
+            piece.root.hex(),
+            piece.leaves,
+            path.hex(),
+            "",
+        )
+
+    async def _send_when_possible(self, transaction: Any, terms: Terms) -> None:
+        for attempt in range(OPEN_TRIES):
+            try:
+                await self.core.chain.send(transaction, self.core.signer)
+                return
+            except Reverted as error:
+                late = terms.start <= (await self.core.clock()).period
+                if type(error.decoded).__name__ != "NodeIsProving" or late or attempt == OPEN_TRIES - 1:
+                    raise
+            await asyncio.sleep(0.5)
+
+    def _lost_agreement(self, reader: ObjectReader, piece: Piece) -> Held:
+        """The agreement that held the piece and whose failure the chain knows."""
+        for held in reader.inventory.held:
+            ledger = reader.inventory.ledgers[held.node]
+            failing = ledger.misses or ledger.ended_at or held.agreement.status != 1
+            if failing and held.pieces is not None and piece in held.pieces.pieces:
+                return held
+        raise NodeError(
+            "No agreement over this shard has failed on chain yet.",
+            hint="Wait until its node's missed proof is reported.",
+            code="not_lost",
+        )
+
+
+async def repair_object(
+    core: StorageCore, cap: ReadCap | RepairCap, *, order: RepairOrder | None = None, max_price: int | None = None
+) -> Repaired:
+    """Restore what is lost of an object: the owner without an order, a repairer with one."""
+    from blackhole.storage.caps import ReadCap as Reading
+
+    return await Repair(core, cap.repair_cap if isinstance(cap, Reading) else cap, order, max_price).run()
+
+
+async def repair_by_order(core: StorageCore, order: RepairOrder) -> Repaired:
+    """Restore what is lost of the object the order is for."""
+    cap = repair_cap(order.cap, chain_id=core.chain_id)
+    if order.policy.payer.lower() != cap.payer_address.lower() or order.policy.manifest != cap.piece.root:
+        raise InputError("The order's policy is of another object than its cap.", hint="Ask the owner for it again.")
+    return await repair_object(core, cap, order=order)
+
+
+async def claim(core: StorageCore, done: Replacement) -> bool:
+    """Take a repairer's pay for a replacement; False while its node has proven nothing, or nothing is there."""
+    if not done.lost:
+        return False
+    transaction = core.market.claim_repair(
+        int(done.lost, 16),
+        int(done.agreement, 16),
+        bytes.fromhex(done.piece),
+        done.leaves,
+        bytes.fromhex(done.lost_path),
+        bytes.fromhex(done.new_path),
+    )
+    try:
+        await core.chain.send(transaction, core.signer)
+    except Reverted:
+        return False
+    return True
+
+
+async def _parts(path: Path) -> Any:
+    with path.open("rb", buffering=0) as file:
+        for part in iter(partial(file.read, PART), b""):
+            yield memoryview(part)
+
+
+async def _once(data: bytes) -> Any:
+    yield memoryview(data)
