@@ -423,7 +423,7 @@ class Writer:
     async def _watch(self) -> None:
         """Until everything is final: look for receipts, send again, raise fees, notice reorganisations."""
         pause = _POLL_FIRST
-        for flight in self._flights.values():
+        for flight in list(self._flights.values()):
             if flight.sent_at == 0 and flight.recovered:
                 await self._resend(flight)
         while self._flights:
