@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blackhole.cli.context import home, keystores
-from blackhole.cli.output import emit, table
+from blackhole.cli.context import current, home, keystores
+from blackhole.cli.output import confirm, emit, hole, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,3 +125,49 @@ def list_() -> None:
         rows.append({"name": name, "address": owner, "keystore": str(path)})
     text = table(["NAME", "ADDRESS"], [(row["name"], row["address"]) for row in rows])
     emit({"accounts": rows}, text if rows else "No keys yet: blackhole account new")
+
+
+@app.command()
+def show(
+    address: Annotated[str | None, typer.Argument(help="An address; default: your account.")] = None,
+) -> None:
+    """What an account holds: HOLE in the wallet and in the bank, and the chain's coin for gas.
+
+    Example: blackhole account show
+    """
+    from blackhole.cli.context import connect
+    from blackhole.face import portal
+
+    with connect(signs=address is None) as blackhole:
+        from blackhole.chain.values import address as checked
+
+        who = checked(address) if address is not None else blackhole.connection.account
+        wallet = blackhole.tokens.balance(who)
+        bank = blackhole.escrow.balance(who)
+        coin = portal().run(blackhole.chain.balance(who))
+    data = {"address": who, "wallet_wei": wallet, "bank_wei": bank, "coin_wei": coin}
+    rows = [("wallet", hole(wallet)), ("bank", hole(bank)), ("coin for gas", hole(coin).replace("HOLE", "ETH"))]
+    emit(data, table(["ACCOUNT", who], rows))
+
+
+@app.command()
+def send(
+    to: Annotated[str, typer.Argument(help="Who gets it.")],
+    value: Annotated[str, typer.Argument(help='HOLE, for example "2.5".')],
+) -> None:
+    """Send HOLE from your wallet.
+
+    Example: blackhole account send 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 2.5
+    """
+    from blackhole.chain.values import address as checked
+    from blackhole.cli.context import amount, connect
+
+    wei, whom = amount(value), checked(to)
+    with connect() as blackhole:
+        if current().dry_run:
+            blackhole.tokens.transfer.dry_run(whom, wei)
+            emit({"dry_run": True, "to": whom, "amount_wei": wei}, f"would send {hole(wei)} to {whom}")
+            return
+        confirm(f"Send {hole(wei)} to {whom}?")
+        receipt = blackhole.tokens.transfer(whom, wei)
+    emit({"to": whom, "sent_wei": wei, "transaction": receipt.hash}, f"sent {hole(wei)} to {whom}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from blackhole.chain.signers import Signer
+    from blackhole.client import Blackhole
     from blackhole.paths import Home
 
 
@@ -44,6 +45,24 @@ def use(options: Options) -> None:
 def current() -> Options:
     """The options of the command that runs."""
     return _current
+
+
+def connect(*, signs: bool = True) -> Blackhole:
+    """The network of --network and the key of this command. Close it: `with connect() as blackhole`.
+
+    Raises:
+        NetworkNotFound: no network is selected. KeyMissing, KeyLocked, WrongPassphrase.
+    """
+    from blackhole.client import Blackhole
+
+    return Blackhole(current().network, signer(required=signs))
+
+
+def amount(text: str) -> int:
+    """HOLE as people write it ("2.5") as wei. Raises InputError."""
+    from blackhole.units import Tokens
+
+    return int(Tokens(text))
 
 
 def home() -> Home:

@@ -72,7 +72,9 @@ class ObjectReader:
 
     def holders(self, piece: Piece) -> list[Held]:
         """The agreements whose nodes list the piece and answer: those with a lane of ours first, then the quickest."""
-        answering = [held for held in self.inventory.places.get(piece.root, ()) if held.reached is not None]
+        answering = [
+            held for held in self.inventory.places.get(piece.root, ()) if held.reached is not None and not held.silent
+        ]
         return sorted(answering, key=lambda held: not self._has_lane(held))
 
     def _has_lane(self, held: Held) -> bool:

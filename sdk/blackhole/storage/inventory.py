@@ -49,6 +49,11 @@ class Held:
         return self.agreement.node
 
     @property
+    def silent(self) -> bool:
+        """Whether it lives on chain and its node did not tell what it holds."""
+        return self.live and self.error is not None
+
+    @property
     def live(self) -> bool:
         """Whether the chain still counts it; a lost one only names what was lost."""
         return self.agreement.status in LIVE

@@ -149,11 +149,20 @@ def sign_order(core: StorageCore, cap: ReadCap, *, max_rate: int, budget: int, e
 class Repair:
     """One repair of one object."""
 
-    def __init__(self, core: StorageCore, cap: RepairCap, order: RepairOrder | None, max_price: int | None) -> None:
+    def __init__(
+        self,
+        core: StorageCore,
+        cap: RepairCap,
+        order: RepairOrder | None,
+        *,
+        max_price: int | None = None,
+        silent: bool = False,
+    ) -> None:
         self.core = core
         self.cap = cap
         self.order = order
         self.max_price = max_price
+        self._lost = {"missing", "suspect", "unconfirmed"} if silent else {"missing", "suspect"}
         self.failed: dict[str, str] = {}
         self.cost = 0
 
@@ -164,9 +173,7 @@ class Repair:
     async def run(self) -> Repaired:
         """Find what is lost, rebuild it, place it, open its agreements."""
         before = await examine(self.core, self.cap)
-        lost = [
-            (row.segment, row.shard) for row in before.rows if row.segment >= 0 and row.state in {"missing", "suspect"}
-        ]
+        lost = [(row.segment, row.shard) for row in before.rows if row.segment >= 0 and row.state in self._lost]
         if not lost:
             return Repaired(before, ())
         reader = await ObjectReader.open(self.core, self.cap)
@@ -427,12 +434,18 @@ class Repair:
 
 
 async def repair_object(
-    core: StorageCore, cap: ReadCap | RepairCap, *, order: RepairOrder | None = None, max_price: int | None = None
+    core: StorageCore,
+    cap: ReadCap | RepairCap,
+    *,
+    order: RepairOrder | None = None,
+    max_price: int | None = None,
+    silent: bool = False,
 ) -> Repaired:
     """Restore what is lost of an object: the owner without an order, a repairer with one."""
     from blackhole.storage.caps import ReadCap as Reading
 
-    return await Repair(core, cap.repair_cap if isinstance(cap, Reading) else cap, order, max_price).run()
+    weak = cap.repair_cap if isinstance(cap, Reading) else cap
+    return await Repair(core, weak, order, max_price=max_price, silent=silent).run()
 
 
 async def repair_by_order(core: StorageCore, order: RepairOrder) -> Repaired:

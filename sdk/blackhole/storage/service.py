@@ -227,12 +227,13 @@ class Storage(ConnectedService[M]):
         return kept
 
     @operation
-    async def repair(self, cap: str, *, max_price: int | None = None) -> Repaired:
+    async def repair(self, cap: str, *, max_price: int | None = None, silent: bool = False) -> Repaired:
         """Restore the object's lost shards on new nodes, paid by this account.
 
         Args:
             cap: a read-cap or repair-cap of an own object, or its name.
             max_price: wei that may be locked at most.
+            silent: also replace shards of nodes that do not answer but have missed no proof yet.
 
         Raises:
             NotEnoughShards, IntegrityError: it cannot be rebuilt. NoFreeNodes, PriceTooHigh, InsufficientFunds.
@@ -250,7 +251,7 @@ class Storage(ConnectedService[M]):
                 "This object is another account's.",
                 hint="Repair it with its owner's order: storage repair --order FILE",
             )
-        return await repair_object(core, wanted, max_price=max_price)
+        return await repair_object(core, wanted, max_price=max_price, silent=silent)
 
     @operation
     async def repair_order(

@@ -61,7 +61,7 @@ async def _examine(
         )
     )
     rows = [*copies, *shards]
-    silent = sum(held.live and held.reached is None and held.pieces is None for held in inventory.held)
+    silent = sum(held.silent and held.pieces is None for held in inventory.held)
     used: dict[int, int] = {}
     for at, row in enumerate(rows):
         # Whose list we cannot read may hold what we do not find: not lost, not confirmed.
@@ -92,7 +92,7 @@ def _summary(
     for each in held:
         ledger = inventory.ledgers[each.node]
         nodes[each.node] = {
-            "answers": each.reached is not None,
+            "answers": not each.silent,
             "misses": ledger.misses,
             "last_proven": ledger.last_proven,
             "ended_at": ledger.ended_at,
@@ -136,7 +136,7 @@ async def _shard(
     best = ShardStatus(index, shard, None, "missing")
     for held in reader.inventory.held:
         listed = held.pieces.pieces if held.pieces is not None else ()
-        silent = held.reached is None and held.live and not _ended(reader, held)
+        silent = held.silent and not _ended(reader, held)
         if silent and any(each.root == piece.root for each in listed):
             state = "suspect" if _failing(reader, held) else "unconfirmed"
             best = ShardStatus(index, shard, held.node, state)
