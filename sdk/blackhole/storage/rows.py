@@ -6,6 +6,8 @@ import ctypes
 import mmap
 
 _ALIGNMENT = 4096
+# Not shared with children, and not counted as shared memory.
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 class RowBuffer:
@@ -15,7 +17,7 @@ class RowBuffer:
         self.count = count
         self.size = size
         self._stride = -(-size // 64) * 64
-        self._memory = mmap.mmap(-1, max(_ALIGNMENT, count * self._stride))
+        self._memory = mmap.mmap(-1, max(_ALIGNMENT, count * self._stride), **_PRIVATE)
         self._view = memoryview(self._memory)
         self._base = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
 

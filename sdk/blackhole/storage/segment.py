@@ -11,9 +11,11 @@ on two cores are close to twice as fast.
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,11 +180,24 @@ class RowEncoder:
 
 
 class SegmentCoder:
-    """`workers` row encoders of one profile, to be passed to segment after segment: their memory is made once."""
+    """`workers` row encoders of one profile, to be passed to segment after segment: their memory is made once. It
+    serves one segment at a time; a second one meanwhile raises RuntimeError."""
 
     def __init__(self, profile: Profile, workers: int = 1) -> None:
         self.profile = profile
         self.encoders = [RowEncoder(profile) for _ in range(max(1, workers))]
+        self._busy = threading.Lock()
+
+    @contextmanager
+    def _taken(self, profile: Profile) -> Iterator[list[RowEncoder]]:
+        if profile != self.profile:
+            raise ValueError(f"a coder of profile {self.profile.name} for a segment of {profile.name}")
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("a SegmentCoder serves one segment at a time")
+        try:
+            yield self.encoders
+        finally:
+            self._busy.release()
 
 
 def encode_segment(
@@ -214,7 +229,7 @@ def encode_segment(
             encoder.save(row, spool)
         return encoder.finish(row, layout, masks, shards)
 
-    return _rows(coder or SegmentCoder(layout.profile, min(workers, layout.rows)), range(layout.rows), make)
+    return _rows(coder or SegmentCoder(layout.profile, min(workers, layout.rows)), layout, range(layout.rows), make)
 
 
 def encode_spool(
@@ -236,7 +251,7 @@ def encode_spool(
         return encoder.finish(row, layout, masks, wanted)
 
     chosen = range(layout.rows) if rows is None else rows
-    return _rows(coder or SegmentCoder(layout.profile, min(workers, len(chosen))), chosen, make)
+    return _rows(coder or SegmentCoder(layout.profile, min(workers, len(chosen))), layout, chosen, make)
 
 
 def shard_blocks(spool: Spool, masks: ShardMasks, shard: int) -> Iterator[bytes]:
@@ -263,28 +278,32 @@ def shard_blocks(spool: Spool, masks: ShardMasks, shard: int) -> Iterator[bytes]
 
 
 def _rows(
-    coder: SegmentCoder, rows: Sequence[int], make: Callable[[RowEncoder, int], EncodedRow]
+    coder: SegmentCoder,
+    layout: SegmentLayout,
+    rows: Sequence[int],
+    make: Callable[[RowEncoder, int], EncodedRow],
 ) -> Iterator[EncodedRow]:
-    encoders = coder.encoders[: max(1, len(rows))]
-    if len(encoders) == 1:
-        for row in rows:
-            yield make(encoders[0], row)
-        return
-    waiting = deque(rows)
-    running: deque[tuple[RowEncoder, Future[EncodedRow]]] = deque()
-    with ThreadPoolExecutor(len(encoders), thread_name_prefix="encode") as pool:
-        try:
-            for encoder in encoders:
-                running.append((encoder, pool.submit(make, encoder, waiting.popleft())))
-            while running:
-                encoder, future = running.popleft()
-                yield future.result()
-                # The caller is done with this row: its memory is free for the next.
-                if waiting:
+    with coder._taken(layout.profile) as all_encoders:
+        encoders = all_encoders[: max(1, len(rows))]
+        if len(encoders) == 1:
+            for row in rows:
+                yield make(encoders[0], row)
+            return
+        waiting = deque(rows)
+        running: deque[tuple[RowEncoder, Future[EncodedRow]]] = deque()
+        with ThreadPoolExecutor(len(encoders), thread_name_prefix="encode") as pool:
+            try:
+                for encoder in encoders:
                     running.append((encoder, pool.submit(make, encoder, waiting.popleft())))
-        finally:
-            for _, future in running:
-                future.cancel()
+                while running:
+                    encoder, future = running.popleft()
+                    yield future.result()
+                    # The caller is done with this row: its memory is free for the next.
+                    if waiting:
+                        running.append((encoder, pool.submit(make, encoder, waiting.popleft())))
+            finally:
+                for _, future in running:
+                    future.cancel()
 
 
 def _write_at(descriptor: int, data: memoryview, offset: int) -> None:

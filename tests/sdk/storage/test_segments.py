@@ -6,6 +6,8 @@ import ctypes
 import ctypes.util
 import hashlib
 import random
+import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -21,7 +23,7 @@ from blackhole.storage.layout import SegmentLayout
 from blackhole.storage.masking import ShardMasks, shard_mask_key
 from blackhole.storage.profiles import PROFILES, Profile
 from blackhole.storage.rows import RowBuffer
-from blackhole.storage.segment import Spool, encode_segment, encode_spool, shard_blocks
+from blackhole.storage.segment import SegmentCoder, Spool, encode_segment, encode_spool, shard_blocks
 from blackhole.storage.segment_read import RowDecoder, ShardRebuilder, decode_segment, rebuild_shards
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -212,6 +214,57 @@ def test_two_workers_and_the_spool_make_the_same_blocks(which: tuple[str, int], 
             }
         for shard in some:
             assert list(shard_blocks(spool, MASKS, shard)) == [row[shard] for row in rows]
+
+
+def test_a_coder_serves_one_segment_after_the_other_and_never_two_at_once() -> None:
+    coder = SegmentCoder(PROFILES["dev"], workers=2)
+    for size in (5_000_001, 70, 5_000_001, 200_000, 0):
+        layout, plaintext, rows = sample("dev", size)
+        encryptor = KEYS.encryptor(0, SALT, layout.chunks)
+        made = encode_segment(plaintext, layout, encryptor, MASKS, coder=coder)
+        for row in made:
+            assert dict(zip(row.shards, map(bytes, row.blocks), strict=True)) == rows[row.row]
+            with pytest.raises(RuntimeError, match="one segment at a time"):
+                next(encode_segment(plaintext, layout, KEYS.encryptor(0, SALT, layout.chunks), MASKS, coder=coder))
+    layout, plaintext, rows = sample("dc", 70)
+    with pytest.raises(ValueError, match="profile dev"):
+        next(encode_segment(plaintext, layout, KEYS.encryptor(0, SALT, layout.chunks), MASKS, coder=coder))
+
+
+def test_an_encoding_that_is_given_up_frees_its_coder() -> None:
+    coder = SegmentCoder(PROFILES["dev"], workers=2)
+    layout, plaintext, rows = sample("dev", 5_000_001)
+    given_up = encode_segment(plaintext, layout, KEYS.encryptor(0, SALT, layout.chunks), MASKS, coder=coder)
+    next(given_up)
+    given_up.close()
+    again = encode_segment(plaintext, layout, KEYS.encryptor(0, SALT, layout.chunks), MASKS, coder=coder)
+    assert [dict(zip(row.shards, map(bytes, row.blocks), strict=True)) for row in again] == rows
+
+
+def test_encoding_a_whole_segment_of_std_stays_far_below_256_mib(tmp_path: Path) -> None:
+    """In a child of its own: the segment (64 MiB), two rows of 40 MiB, and the interpreter."""
+    code = """
+import sys
+from blackhole.storage.encryption import ObjectKeys
+from blackhole.storage.layout import SegmentLayout
+from blackhole.storage.masking import ShardMasks
+from blackhole.storage.profiles import PROFILES
+from blackhole.storage.segment import SegmentCoder, Spool, encode_segment
+keys, layout = ObjectKeys(bytes(32)), SegmentLayout(PROFILES["std"], 64 << 20)
+plaintext, coder = bytearray(64 << 20), SegmentCoder(PROFILES["std"], 2)
+plaintext[::4096] = bytes(len(plaintext) // 4096)  # touch every page: untouched ones would not count
+for index in range(3):
+    salt = bytes([index]) * 16
+    encryptor = keys.encryptor(index, salt, layout.chunks)
+    with Spool(f"{sys.argv[1]}/{index}", layout, create=True) as spool:
+        for row in encode_segment(plaintext, layout, encryptor, ShardMasks(keys.mask_key, salt), spool=spool,
+        coder=coder):
+            assert len(row.blocks) == 40
+print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))
+"""
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 200 * 1024, "KiB at its peak"
 
 
 def test_a_spool_of_another_segment_or_cut_off_is_refused(tmp_path: Path) -> None:
