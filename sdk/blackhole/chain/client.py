@@ -144,6 +144,14 @@ class Chain:
             self._writers.append(writer)
         return writer
 
+    async def recover(self, signer: Signer) -> int:
+        """Take up what an earlier run signed and did not see mined, wait for it, and return how many there were.
+
+        For programs that look at the chain to decide what is still to be sent. Raises as `send` does, but for
+        `Reverted`.
+        """
+        return await (await self.writer(signer)).arrive()
+
     async def block(self, at: At = "latest") -> Block:
         """The head of a block. Raises `ChainError` when the chain does not have it."""
         if at == "finalized":

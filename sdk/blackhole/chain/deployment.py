@@ -110,6 +110,7 @@ async def deploy(
     when a constructor refuses.
     """
     _check(parameters)
+    await chain.recover(signer)
     block = (await chain.block("latest")).number
     await _deploy_deployer(chain, signer, progress)
     known = addresses(signer.address, parameters.salt)

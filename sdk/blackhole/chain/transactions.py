@@ -401,6 +401,15 @@ class Writer:
 
     # Waiting
 
+    async def arrive(self, timeout: float = WAIT_SECONDS) -> int:
+        """Wait until everything on its way is in a block; how many there were. Raises `TransactionUnknown`."""
+        waiting = [flight for flight in self._flights.values() if flight.mined is None]
+        if waiting:
+            _, late = await asyncio.wait([flight.mined_future for flight in waiting], timeout=timeout)
+            if late:
+                raise TransactionUnknown(f"{len(late)} transactions of {self.address} are not in a block yet")
+        return len(waiting)
+
     async def _arrival(self, flight: Flight, wait: Wait, timeout: float) -> Receipt:
         future = flight.final_future if wait == "finalized" else flight.mined_future
         try:

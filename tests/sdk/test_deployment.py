@@ -1,0 +1,177 @@
+"""One deployment: addresses known ahead, nothing sent twice, finished after a kill; the same by `ape run deploy`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from blackhole import protocol
+from blackhole.chain.bindings.blackhole_token import BlackholeToken
+from blackhole.chain.bindings.deployer import Deployer
+from blackhole.chain.bindings.dispute_manager import DisputeManager
+from blackhole.chain.bindings.payment_hub import PaymentHub
+from blackhole.chain.bindings.service_catalog import ServiceCatalog
+from blackhole.chain.bindings.stake_manager import StakeManager
+from blackhole.chain.bindings.storage_market import StorageMarket
+from blackhole.chain.client import Chain
+from blackhole.chain.deployment import DeploymentParameters, addresses, deploy
+from blackhole.chain.rpc import Rpc
+from blackhole.chain.signers import LocalSigner
+from blackhole.errors import InputError
+from blackhole.hashing import keccak256
+from blackhole.network import Network
+from blackhole.paths import Home
+
+from .conftest import KEYS, Anvil
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEPLOYER = LocalSigner(bytes.fromhex(KEYS[0][2:]))
+PARAMETERS = DeploymentParameters(
+    genesis=((DEPLOYER.address, 10**24),),
+    proposers=(DEPLOYER.address,),
+    panel=(DEPLOYER.address,),
+    panel_threshold=1,
+    treasury=DEPLOYER.address,
+    timelock_delay=0,
+    period=12,
+    prove_window=5,
+    prove_blocks=5,
+)
+
+
+async def test_addresses_are_known_before_the_first_transaction(fresh_anvil: Anvil, home: Path) -> None:
+    foretold = addresses(DEPLOYER.address)
+    chain = Chain(Rpc(fresh_anvil.url), home=Home(home))
+    assert await chain.transaction_count(DEPLOYER.address) == 0
+    assert [await chain.code(where) for where in foretold.values()] == [b""] * len(foretold)
+    network = await deploy(chain, DEPLOYER, PARAMETERS)
+    assert dict(network.addresses).items() <= foretold.items()
+    factory = Deployer(foretold["Deployer"])
+    for label, where in foretold.items():
+        assert await chain.code(where), label
+        if label != "Deployer":
+            salt = keccak256(f"blackhole/{label}".encode())
+            assert await chain.read(factory.address_of(DEPLOYER.address, salt)) == where
+    await chain.close()
+
+
+async def test_the_same_deployment_twice_sends_nothing_and_gives_the_same_network(
+    fresh_anvil: Anvil, home: Path
+) -> None:
+    chain = Chain(Rpc(fresh_anvil.url), home=Home(home))
+    first = await deploy(chain, DEPLOYER, PARAMETERS)
+    sent = await chain.transaction_count(DEPLOYER.address)
+    assert sent > 15
+    assert await deploy(chain, DEPLOYER, PARAMETERS) == first
+    assert await chain.transaction_count(DEPLOYER.address) == sent
+    await chain.close()
+
+
+async def test_the_contracts_name_each_other(fresh_anvil: Anvil, home: Path) -> None:
+    chain = Chain(Rpc(fresh_anvil.url), home=Home(home))
+    at = (await deploy(chain, DEPLOYER, PARAMETERS)).addresses
+    token, hub = BlackholeToken(at["BlackholeToken"]), PaymentHub(at["PaymentHub"])
+    vault, market = StakeManager(at["StakeManager"]), StorageMarket(at["StorageMarket"])
+    disputes, catalog = DisputeManager(at["DisputeManager"]), ServiceCatalog(at["ServiceCatalog"])
+    pairs = {
+        "token's timelock": (token.timelock(), "Timelock"),
+        "hub's token": (hub.token(), "BlackholeToken"),
+        "hub's timelock": (hub.timelock(), "Timelock"),
+        "vault's token": (vault.token(), "BlackholeToken"),
+        "vault's registry": (vault.registry(), "NodeRegistry"),
+        "vault's catalog": (vault.catalog(), "ServiceCatalog"),
+        "vault's disputes": (vault.disputes(), "DisputeManager"),
+        "disputes' hub": (disputes.hub(), "PaymentHub"),
+        "disputes' vault": (disputes.vault(), "StakeManager"),
+        "disputes' arbitrator": (disputes.arbitrator(), "PanelArbitrator"),
+        "disputes' upgrades": (disputes.upgrade_admin(), "Timelock"),
+        "market's hub": (market.hub(), "PaymentHub"),
+        "market's vault": (market.stakes(), "StakeManager"),
+        "market's disputes": (market.disputes(), "DisputeManager"),
+        "market's upgrades": (market.upgrade_admin(), "Timelock"),
+        "verifier of storage": (catalog.verifier_of(1), "StorageMarket"),
+    }
+    for what, (call, name) in pairs.items():
+        assert await chain.read(call) == at[name], what
+    fee = await chain.read(hub.current_fee(1))
+    assert (fee.bps, fee.sink) == (PARAMETERS.fee_bps, at["FeeSplitter"])
+    assert await chain.read(token.balance_of(DEPLOYER.address)) == 10**24
+    assert await chain.read(hub.unit()) == protocol.MICRO
+    assert await chain.read(catalog.is_open(1))
+    await chain.close()
+
+
+def test_parameters_out_of_bounds_are_refused_before_anything_is_sent(fresh_anvil: Anvil, home: Path) -> None:
+    async def run(parameters: DeploymentParameters) -> int:
+        chain = Chain(Rpc(fresh_anvil.url), home=Home(home))
+        try:
+            with pytest.raises(InputError):
+                await deploy(chain, DEPLOYER, parameters)
+            return await chain.transaction_count(DEPLOYER.address)
+        finally:
+            await chain.close()
+
+    for bad in (
+        replace(PARAMETERS, genesis=((DEPLOYER.address, protocol.CAP + 1),)),
+        replace(PARAMETERS, panel_threshold=2),
+        replace(PARAMETERS, prove_window=7),
+    ):
+        assert asyncio.run(run(bad)) == 0
+
+
+CHILD = textwrap.dedent("""
+    import asyncio, sys
+    sys.path.insert(0, sys.argv[3])
+    from sdk.test_deployment import *
+    async def main():
+        chain = Chain(Rpc(sys.argv[1]), home=Home.locate(sys.argv[2]))
+        await deploy(chain, DEPLOYER, PARAMETERS)
+        await chain.close()
+    asyncio.run(main())
+""")
+
+
+@pytest.mark.parametrize("nth", [1, 2, 17, 19])
+def test_a_killed_deployment_is_finished_by_the_next(fresh_anvil: Anvil, home: Path, nth: int) -> None:
+    command = [sys.executable, "-c", CHILD, fresh_anvil.url, str(home), str(ROOT / "tests")]
+    environment = {**os.environ, "BLACKHOLE_CRASH_AT": f"transactions:signed:{nth}"}
+    killed = subprocess.run(command, env=environment, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    finished = subprocess.run(command, timeout=60)
+    assert finished.returncode == 0
+
+    async def check() -> None:
+        chain = Chain(Rpc(fresh_anvil.url), home=Home(home))
+        sent = await chain.transaction_count(DEPLOYER.address)
+        for where in addresses(DEPLOYER.address).values():
+            assert await chain.code(where)
+        catalog = ServiceCatalog(addresses(DEPLOYER.address)["ServiceCatalog"])
+        assert await chain.read(catalog.is_open(1))
+        await deploy(chain, DEPLOYER, PARAMETERS)
+        assert await chain.transaction_count(DEPLOYER.address) == sent
+        await chain.close()
+
+    asyncio.run(check())
+
+
+def test_ape_run_deploy_is_the_same_deployment(fresh_anvil: Anvil, home: Path, tmp_path: Path) -> None:
+    output = tmp_path / "network.json"
+    command = [str(Path(sys.executable).parent / "ape"), "run", "deploy", "--output", str(output)]
+    command += ["--network", f"ethereum:local:{fresh_anvil.url}"]
+    first = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert first.returncode == 0, first.stdout + first.stderr
+    written = output.read_bytes()
+    network = Network.load(output)
+    assert network.rpc == [fresh_anvil.url]
+    assert dict(network.addresses).items() <= addresses(DEPLOYER.address).items()
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert second.stdout.rstrip().endswith("\n0 transactions")
+    assert output.read_bytes() == written
