@@ -1,4 +1,4 @@
-"""How long it takes to import the package and to print the help of the command line, interpreter start included apart."""
+"""How long it takes to import the package and to print the help of the command line."""
 
 from __future__ import annotations
 

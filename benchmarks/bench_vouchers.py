@@ -79,7 +79,9 @@ def main() -> None:
     write(
         "vouchers",
         [
-            measured("verify (peer: eth-account)", ours_verify, "vouchers/s", peer=theirs_verify, goal="≥ 20,000/s a core"),
+            measured(
+                "verify (peer: eth-account)", ours_verify, "vouchers/s", peer=theirs_verify, goal="≥ 20,000/s a core"
+            ),
             measured("sign (peer: eth-account)", ours_sign, "vouchers/s", peer=theirs_sign),
         ],
     )

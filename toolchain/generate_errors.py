@@ -9,16 +9,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "sdk"))
 
-from blackhole import errors
-from blackhole.errors import BlackholeError
+from blackhole import errors  # noqa: E402
+from blackhole.errors import BlackholeError  # noqa: E402
 
 PAGE = ROOT / "docs" / "errors.md"
 HEAD = """# Errors
 
 <!-- Generated from sdk/blackhole/errors.py by toolchain/generate_errors.py. Do not edit. -->
 
-Every error of the SDK is a `BlackholeError`. It has a `code` for programs, a `message`, a `hint` (what to do next) and `data` (figures; wei as
-decimal strings). With `--json` the command line prints exactly these as one object; nodes answer with the same. None ever holds a secret.
+Every error of the SDK is a `BlackholeError`. It has a `code` for programs, a `message`, a `hint` (what to do next) and
+`data` (figures; wei as decimal strings). With `--json` the command line prints exactly these as one object; nodes
+answer with the same. None ever holds a secret.
 
 | exit code | means |
 |---|---|
@@ -33,8 +34,8 @@ decimal strings). With `--json` the command line prints exactly these as one obj
 | 8 | a key |
 | 9 | files of this machine |
 
-What a contract refused arrives as `reverted`: `data.error` names its custom error and `data.arguments` holds what it says; in Python
-`error.decoded` is its typed class, `blackhole.chain.bindings.<contract>.<Name>`.
+What a contract refused arrives as `reverted`: `data.error` names its custom error and `data.arguments` holds what it
+says; in Python `error.decoded` is its typed class, `blackhole.chain.bindings.<contract>.<Name>`.
 
 ## The tree
 

@@ -59,8 +59,12 @@ class TypedStruct:
         for reference in references:
             self._known |= {reference.name: reference, **reference._known}
         self.encoded_type = declaration + "".join(self._known[name].declaration for name in sorted(self._known))
-        self.type_hash = keccak256(self.encoded_type.encode())
         self._encoders = tuple(self._encoder(kind) for kind, _ in self.fields)
+
+    @cached_property
+    def type_hash(self) -> bytes:
+        """keccak256 of the encoded type."""
+        return keccak256(self.encoded_type.encode())
 
     def _encoder(self, kind: str) -> Callable[[Any], bytes]:
         if kind.endswith("]"):

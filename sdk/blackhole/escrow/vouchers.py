@@ -7,9 +7,9 @@ order. docs/voucher-format.md and tests/vectors/voucher.json describe it for oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from blackhole.chain.signatures import HALF_ORDER, to_compact
 from blackhole.chain.signers import LocalSigner, Signer
@@ -25,6 +25,9 @@ LANE_MAX: Final = (1 << 32) - 1
 DOMAIN_NAME: Final = "Blackhole PaymentHub"
 DOMAIN_VERSION: Final = "1"
 VOUCHER: Final = typed_struct("Voucher(address payee,uint16 service,uint32 lane,uint48 cumulative)")
+
+if TYPE_CHECKING:
+    from coincurve import PublicKey
 
 _HIGH_BIT: Final = 1 << 255
 
@@ -89,6 +92,16 @@ class VoucherSigner:
         return self._digests.lane_bytes + cumulative.to_bytes(6, "big") + signature
 
 
+def _key_content() -> Callable[[PublicKey], bytes]:
+    """How a key is compared: by the library's own 64 bytes, or, where those cannot be read, by its encoding."""
+    try:
+        from coincurve._libsecp256k1 import ffi
+    except ImportError:
+        return lambda key: key.format(compressed=False)
+    view = ffi.buffer
+    return lambda key: bytes(view(key.public_key))
+
+
 class VoucherVerifier:
     """Checks vouchers of one lane against its signer, as the hub will. The payer's vouchers pass too where he is
     named.
@@ -102,6 +115,8 @@ class VoucherVerifier:
         self._digests = _Digests(domain, payee, service, lane)
         self._signers = frozenset(bytes.fromhex(address(each)[2:]) for each in signers)
         self._recover = PublicKey.from_signature_and_message
+        self._content = _key_content()
+        self._seen: set[bytes] = set()
 
     def verify(self, row: bytes) -> int:
         """The cumulative amount in micro. Raises `IntegrityError` for another lane, a high s or another signer."""
@@ -121,8 +136,12 @@ class VoucherVerifier:
         except Exception as error:
             # libsecp256k1's refusals arrive as bare Exception.
             raise IntegrityError("the voucher's signature fits no key") from error
-        if keccak256(key.format(compressed=False)[1:])[12:] not in self._signers:
-            raise IntegrityError("the voucher is not signed by the lane's signer")
+        content = self._content(key)
+        if content not in self._seen:
+            if keccak256(key.format(compressed=False)[1:])[12:] not in self._signers:
+                raise IntegrityError("the voucher is not signed by the lane's signer")
+            # The next voucher of this key needs no address: equal content is an equal key.
+            self._seen.add(content)
         return cumulative
 
 
