@@ -453,6 +453,9 @@ async def repair_by_order(core: StorageCore, order: RepairOrder) -> Repaired:
     cap = repair_cap(order.cap, chain_id=core.chain_id)
     if order.policy.payer.lower() != cap.payer_address.lower() or order.policy.manifest != cap.piece.root:
         raise InputError("The order's policy is of another object than its cap.", hint="Ask the owner for it again.")
+    if not await core.chain.read(core.hub.allowance_of(core.account, core.market.address)):
+        # Nodes take bytes only from accounts that could pay: one wei shows it, and is all the market may lock.
+        await core.chain.send(core.hub.allow(core.market.address, 1), core.signer, wait="finalized")
     return await repair_object(core, cap, order=order)
 
 
