@@ -36,6 +36,8 @@ def configure(process: str, level: str = "info", stream: TextIO | None = None) -
         logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
         cache_logger_on_first_use=True,
     )
+    # The web server reports every malformed request of strangers with a traceback: we answer and count them instead.
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(process=process)
     return logger
 

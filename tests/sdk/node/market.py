@@ -221,28 +221,30 @@ class RunningNode:
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("event") == event]
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 20) -> int:
+    async def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 20) -> int:
         """End the agent and wait; its exit code."""
-        if self.process is None:
+        process = self.process
+        if process is None:
             return 0
         plugins = (self.folder.read_status() or _NoStatus()).plugins.values()
-        if self.process.poll() is None:
-            self.process.send_signal(number)
+        if process.poll() is None:
+            process.send_signal(number)
         try:
-            code = self.process.wait(seconds)
+            code = await asyncio.to_thread(process.wait, seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            process.kill()
+            process.wait()
             raise
-        finally:
-            end = time.monotonic() + 5
-            while any(_alive(pid) for pid in plugins) and time.monotonic() < end:
-                time.sleep(0.02)
+
+        async def gone() -> bool:
+            return not any(_alive(pid) for pid in plugins)
+
+        await until(gone, seconds=5)
         self.process = None
         return code
 
-    def kill(self) -> None:
-        self.stop(signal.SIGKILL)
+    async def kill(self) -> None:
+        await self.stop(signal.SIGKILL)
 
     @property
     def endpoint(self) -> str:
@@ -290,14 +292,14 @@ class RunningNode:
     async def draft(
         self,
         payer: Payer,
-        pieces: Sequence[Piece],
+        listing: Sequence[Piece],
         *,
         periods: int = 5,
         start: int = 1,
         rate: int | None = None,
         **other: Any,
     ) -> tuple[Terms, PieceList]:
-        listed = PieceList(tuple(pieces))
+        listed = PieceList(tuple(listing))
         now = await self.market.period()
         rate = HOLE * listed.leaves // 2**20 + 1 if rate is None else rate
         first = now + start

@@ -29,4 +29,4 @@ async def test_a_deal_is_staged_signed_opened_proven_and_paid(market: Market, tm
         await until(settled, why=node.tail)
         assert await market.chain.read(market.hub.balance_of(node.owner.address)) > 0
     finally:
-        node.stop()
+        await node.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -75,6 +76,8 @@ class ChainWatch:
         self.period_seconds = 0
         self.payee = ""
         self.failing_since: str = ""
+        self._looked = 0.0
+        self._looking = asyncio.Lock()
         self._decided = (-1, 0)
         self._changed = asyncio.Condition()
         self._funds: OrderedDict[str, tuple[int, Funds]] = OrderedDict()
@@ -116,6 +119,13 @@ class ChainWatch:
                     self.failing_since = ""
                     self.log.info("the chain answers again", block=self.latest.number)
 
+    async def refresh(self) -> None:
+        """Look again, once for all who ask meanwhile: before a client is refused for what is on chain already."""
+        asked = time.monotonic()
+        async with self._looking:
+            if self._looked < asked:
+                await self._look()
+
     async def next_block(self, seen: int) -> int:
         """Wait for a block above number `seen`; returns the newest number."""
         async with self._changed:
@@ -149,6 +159,8 @@ class ChainWatch:
         known = self._lanes.get(lane)
         if known is not None and known[0] == self.final.number and not fresh:
             return known[1]
+        if fresh:
+            await self.refresh()
         at = self.final.number
         call = self.hub.lane_of(address(self.payee), SERVICE, lane)
         final, latest = await asyncio.gather(self.chain.read(call, at=at), self.chain.read(call, at=self.latest.number))
@@ -164,6 +176,7 @@ class ChainWatch:
         return view
 
     async def _look(self) -> None:
+        self._looked = time.monotonic()
         latest, final = await asyncio.gather(self.chain.block("latest"), self.chain.block("finalized"))
         async with self._changed:
             self.latest, self.final = latest, final

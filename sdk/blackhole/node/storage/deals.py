@@ -131,6 +131,7 @@ class Deals:
             Refusal: 402, 403, 404, 409, 503 with the reason.
         """
         digest = terms.digest(self.domain).hex()
+        await self.watch.refresh()
         async with self.promising:
             if (known := self.state.deals.get(digest)) is not None:
                 return known.signature
@@ -207,6 +208,9 @@ class Deals:
     async def _check_funds(self, payer: str, needed: int, waiting: int) -> None:
         """The payer's balance and allowance cover `needed` beside what his other signed deals here will take."""
         funds = await self.watch.funds(payer)
+        if min(funds.balance, funds.allowance) < needed + waiting:
+            await self.watch.refresh()
+            funds = await self.watch.funds(payer)
         for what, have, hint in (
             ("balance", funds.balance, "Deposit more, or wait until the deposit is final."),
             ("allowance", funds.allowance, "Raise the market's allowance in the bank."),
@@ -242,6 +246,7 @@ class Deals:
         """The signature over `change`, hex. Raises Refusal 402, 403, 404, 409, 422, 503."""
         name = change.id.to_bytes(32, "big").hex()
         digest = change.digest(self.domain).hex()
+        await self.watch.refresh()
         async with self.promising:
             deal = self._open_deal(name)
             if (known := deal.changes.get(digest)) is not None:

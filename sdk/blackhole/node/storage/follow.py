@@ -14,6 +14,9 @@ from blackhole.node.storage.staging import Staging
 from blackhole.node.storage.state import Deal, StagedPiece, State
 from blackhole.node.storage.steps import Step
 
+EMPTY = "00" * 32
+"""Content root of an agreement without pieces: it has no list."""
+
 TOGETHER = 100
 """Agreements asked for in one batch of reads."""
 
@@ -40,8 +43,10 @@ class Follower:
             if agreement.hex() not in self.state.deals:
                 await self._release(agreement)
         for deal in self.state.deals.values():
-            if deal.changes or bytes.fromhex(deal.id) not in held:
-                await self.deals.hold(deal)
+            # Lists are dropped last: one too many means that what it held was not let go.
+            listed = await self.store.list_names(bytes.fromhex(deal.id))
+            if bytes.fromhex(deal.id) not in held or listed != deal.roots() - {EMPTY}:
+                await self._let_go(deal)
         for root in await self.store.unheld():
             if root.hex() not in self.state.staged:
                 await self.store.remove(root)

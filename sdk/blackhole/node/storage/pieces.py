@@ -148,6 +148,11 @@ class PieceStore:
         """The pieces of `agreement` under content root `root`. Raises IntegrityError, DiskError."""
         return await self.in_disk_thread(self._read_list, agreement, root)
 
+    async def list_names(self, agreement: bytes) -> set[str]:
+        """The content roots (hex) whose lists are kept for an agreement."""
+        folder = self._lists / agreement.hex()
+        return await self.in_disk_thread(lambda: {path.name for path in folder.glob("[0-9a-f]*")})
+
     async def hold(self, agreement: bytes, roots: Iterable[bytes]) -> list[bytes]:
         """`agreement` holds these pieces and no others; returns those nothing holds any more."""
         return await self._in_index_thread(self._index.hold, agreement, list(roots))

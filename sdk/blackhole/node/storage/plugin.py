@@ -252,6 +252,9 @@ class StoragePlugin:
         funds = await self.watch.funds(payer)
         least = max(self.config.limits.min_balance_wei, 1)
         if min(funds.balance, funds.allowance) < least:
+            await self.watch.refresh()
+            funds = await self.watch.funds(payer)
+        if min(funds.balance, funds.allowance) < least:
             raise Refusal(
                 402, "insufficient_funds", "The payer has too little in the bank, or allows the market too little.",
                 hint="Deposit and allow the market first; both count from a final block.",

@@ -66,7 +66,7 @@ class Reads:
 
     async def by_lane(self, lane: int, row: bytes | None, count: int) -> LaneAccount:
         """Admit a read of `count` bytes on `lane`, with a new voucher `row` or without. Raises Refusal 402, 403."""
-        view = await self.watch.lane(lane)
+        view = await self.watch.lane(lane) or await self.watch.lane(lane, fresh=True)
         if view is None:
             raise Refusal(
                 402, "unknown_lane", f"There is no lane {lane} to this node at a final block.",

@@ -216,12 +216,18 @@ class Routes:
         )
 
     async def pay(self, request: web.Request) -> web.Response:
-        """POST /v1/lanes/{lane}: a voucher for what was read last, when nothing more is read."""
+        """POST /v1/lanes/{lane}: a voucher without a read, for what came last."""
         number = fields.path_number(request, "lane", LANES)
         body = await fields.json_body(request, 4096)
-        row = fields.hexadecimal(body, "voucher", VOUCHER_BYTES)
-        account = await self.plugin.reads.by_lane(number, row, 0)
-        return answer({"lane": number, "accepted_micro": account.accepted, "owed_micro": account.owed()})
+        account = await self.plugin.reads.by_lane(number, fields.hexadecimal(body, "voucher", VOUCHER_BYTES), 0)
+        return answer(
+            {
+                "lane": number,
+                "served_bytes": account.served,
+                "accepted_micro": account.accepted,
+                "owed_micro": account.owed(),
+            }
+        )
 
     # ---------------------------------------------------------------------------------------------- internal
 

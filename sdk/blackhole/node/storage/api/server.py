@@ -11,10 +11,10 @@ import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from blackhole.errors import BlackholeError, ChainError, DiskError
+from blackhole.errors import BlackholeError, ChainError, DiskError, InputError
 from blackhole.node.config import Api, host_port
 from blackhole.node.logs import Log
-from blackhole.node.storage.refusal import Refusal
+from blackhole.node.storage.refusal import Refusal, malformed
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,7 +30,7 @@ def answer(body: object, status: int = 200) -> web.Response:
 def refusal(error: Refusal) -> web.Response:
     """The answer to a request that is refused."""
     response = answer(error.to_json(), error.status)
-    if error.status in {413, 429, 503, 507} and error.status != 413:
+    if error.status in {429, 503, 507}:
         response.headers["Retry-After"] = "2"
     return response
 
@@ -53,7 +53,7 @@ class Server:
             keepalive_timeout=config.idle_seconds, max_line_size=8190, max_field_size=8190,
         )  # fmt: skip
         self._site: asyncio.Server | None = None
-        self._open: set[asyncio.Transport] = set()
+        self._silent: set[object] = set()
 
     async def start(self) -> str:
         """Listen; returns "host:port". Raises BlackholeError when the address cannot be used."""
@@ -67,7 +67,12 @@ class Server:
 
         def protocol() -> asyncio.Protocol:
             # Beyond the limit a connection is closed before TLS costs anything.
-            return _Closed() if len(server.connections) >= self.config.connections else make()
+            if len(server.connections) >= self.config.connections:
+                return _Closed()
+            handler = make()
+            self._silent.add(handler)
+            loop.call_later(self.config.header_seconds, self._close_silent, handler)
+            return handler
 
         try:
             self._site = await loop.create_server(
@@ -100,9 +105,17 @@ class Server:
             self._site.close()
         await self._runner.cleanup()
 
+    def _close_silent(self, handler: web.RequestHandler) -> None:
+        """End a connection that has not sent one whole head of a request since it was made."""
+        if handler in self._silent:
+            self._silent.discard(handler)
+            if handler.transport is not None:
+                handler.transport.abort()
+
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.running += 1
+        self._silent.discard(request.protocol)
         try:
             response = await self._guarded(request, handler)
         finally:
@@ -141,6 +154,8 @@ class Server:
             return refusal(
                 Refusal(400, "cut_off", f"The request ended early: {type(error).__name__}.", hint="Send it again.")
             )
+        except InputError as error:
+            return refusal(malformed(f"{error.message}."))
         except BlackholeError as error:
             self.log.error("request failed", code=error.code, reason=error.message, path=request.path)
             return answer(_body(error.code, "The node failed to do this.", "Try another node."), 500)
