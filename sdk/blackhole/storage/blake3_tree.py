@@ -3,7 +3,7 @@
 The `blake3` package hashes fast but gives away no chaining values, and a proof needs those beside the path of one
 chunk. So the compression runs here, on all chunks at once: each of its sixteen state words is one Python integer that
 holds the word of every chunk, 64 bits apart, and integer arithmetic works on all of them together. A whole 1 MiB block
-takes some tens of milliseconds (benchmarks/results/pipeline.json), once a period, with nothing but the interpreter.
+takes some tens of milliseconds (benchmarks/bench_pipeline.py), once a period, with nothing but the interpreter.
 """
 
 from __future__ import annotations
