@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blackhole.errors import InputError
 from blackhole.node import tls
 from blackhole.node.config import Config, render
 from blackhole.node.folder import NodeFolder
 from blackhole.paths import write_private
+
+if TYPE_CHECKING:
+    from blackhole.storage.node_manifest import NodeManifest
 
 
 def init_folder(
@@ -43,6 +46,23 @@ def init_folder(
     # Last: a folder with a config.toml is a node's folder.
     write_private(folder.config, text.encode())
     return folder
+
+
+def make_manifest(folder: NodeFolder, config: Config, endpoint: str) -> NodeManifest:
+    """The manifest the configuration leads to, with the folder's TLS key. Raises InputError without one."""
+    from importlib.metadata import version
+
+    from blackhole.storage.node_manifest import NodeManifest
+
+    settings = config.storage
+    return NodeManifest(
+        tls=tls.spki_hash(folder.tls),
+        endpoint=endpoint,
+        egress_micro_per_mib=settings.egress_micro_per_mib,
+        audit_bytes_per_day=settings.audit_bytes_per_day,
+        prices={1: settings.price_wei_per_gib_period},
+        version=version("blackhole"),
+    )
 
 
 def keystore_address(path: Path) -> str:

@@ -35,8 +35,9 @@ START_SECONDS = 120.0
 class Child:
     """One plugin's process: started, watched, restarted within its crash budget."""
 
-    def __init__(self, name: str, folder: NodeFolder, config: Config, log: Log) -> None:
+    def __init__(self, name: str, folder: NodeFolder, config: Config, log: Log, passphrase: str | None) -> None:
         self.name = name
+        self._passphrase = passphrase
         self.folder = folder
         self.config = config
         self.log = log.bind(plugin=name)
@@ -81,10 +82,17 @@ class Child:
         with theirs:
             # glibc keeps an arena a thread: two are plenty here and halve what is held at rest.
             environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
+            passed = [theirs.fileno()]
+            if self._passphrase is not None:
+                # Through a pipe: neither the environment nor a command line shows it.
+                passed.append(_pipe_with(self._passphrase))
+                environment["BLACKHOLE_PASSPHRASE_FILE"] = f"/dev/fd/{passed[-1]}"
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "blackhole.node.plugin", self.name, str(self.folder.path), str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, env=environment,
+                pass_fds=passed, stdin=asyncio.subprocess.DEVNULL, env=environment,
             )  # fmt: skip
+        for descriptor in passed[1:]:
+            os.close(descriptor)
         self.pid = process.pid
         self._channel = channel = await Channel.open(ours)
         reading = asyncio.create_task(channel.serve(on_notice=self._on_notice))
@@ -153,11 +161,11 @@ class Child:
 class Supervisor:
     """One agent on one folder."""
 
-    def __init__(self, folder: NodeFolder) -> None:
+    def __init__(self, folder: NodeFolder, passphrase: str | None = None) -> None:
         self.folder = folder
         self.config = Config.load(folder.config)
         self.log = configure("supervisor", self.config.agent.log_level)
-        self.children = {name: Child(name, folder, self.config, self.log) for name in PLUGINS}
+        self.children = {name: Child(name, folder, self.config, self.log, passphrase) for name in PLUGINS}
         self._signals = 0
         self._stop = asyncio.Event()
 
@@ -260,14 +268,26 @@ class Supervisor:
         return 200, "text/plain; version=0.0.4", text.encode()
 
 
-def run(path: str) -> int:
-    """Run an agent on the folder at `path` until it is stopped; return the exit code. Raises BlackholeError."""
+def _pipe_with(text: str) -> int:
+    """The reading end of a pipe that holds `text` and its end."""
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    os.set_inheritable(reading, True)
+    return reading
+
+
+def run(path: str, passphrase: str | None = None) -> int:
+    """Run an agent on the folder at `path` until it is stopped; return the exit code.
+
+    `passphrase`: of the hot key's keystore, when it was asked for on the terminal. Raises BlackholeError.
+    """
     folder = NodeFolder(path)
     folder.require()
     lock = folder.lock()
 
     async def body() -> int:
-        return await Supervisor(folder).run()
+        return await Supervisor(folder, passphrase).run()
 
     try:
         return asyncio.run(body())

@@ -47,7 +47,7 @@ def cut(data: bytes) -> BlockList:
     return BlockList.of([data[i : i + BLOCK] for i in range(0, max(len(data), 1), BLOCK)])
 
 
-def _free_port(host: str = "127.0.0.1") -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
@@ -138,7 +138,7 @@ class Market:
         owner, hot = await self.account(), await self.account()
         values = {
             "node.network": str(self.folder),
-            "api.listen": f"127.0.0.1:{_free_port()}",
+            "api.listen": f"127.0.0.1:{free_port()}",
             "chain.poll_seconds": 0.1,
             "chain.settle_periods": 1,
             "agent.drain_seconds": 5,
@@ -237,7 +237,7 @@ class RunningNode:
             raise
 
         async def gone() -> bool:
-            return not any(_alive(pid) for pid in plugins)
+            return not any(running(pid) for pid in plugins)
 
         await until(gone, seconds=5)
         self.process = None
@@ -372,7 +372,8 @@ class _NoStatus:
     plugins: dict[str, int] = {}  # noqa: RUF012
 
 
-def _alive(pid: int) -> bool:
+def running(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not waited for does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -391,7 +392,7 @@ async def until(condition: Any, *, seconds: float = 20, why: Any = None) -> None
 @asynccontextmanager
 async def running_market(folder: Path) -> AsyncIterator[Market]:
     """anvil with blocks every 100 ms, each one second of chain time, and the market deployed on it."""
-    port = _free_port()
+    port = free_port()
     anvil = subprocess.Popen(  # noqa: ASYNC220 the test waits for it anyway
         ["anvil", "--port", str(port), "--silent", "--slots-in-an-epoch", "1", "--code-size-limit", "24576"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

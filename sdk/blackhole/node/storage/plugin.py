@@ -19,6 +19,7 @@ from blackhole.node import tls
 from blackhole.node.config import Config
 from blackhole.node.folder import NodeFolder
 from blackhole.node.logs import configure
+from blackhole.node.setup import make_manifest
 from blackhole.node.storage import metrics
 from blackhole.node.storage.api.routes import Routes
 from blackhole.node.storage.api.server import Server
@@ -50,11 +51,16 @@ def create(folder: Path) -> StoragePlugin:
 
 
 def hot_signer(folder: NodeFolder) -> Signer:
-    """The agent's own key: BLACKHOLE_KEY_FILE or BLACKHOLE_KEY, else the folder's keystore.
+    """The agent's own key: the folder's keystore; where it has none, BLACKHOLE_KEY_FILE or BLACKHOLE_KEY.
+
+    The folder comes first because an operator's shell may name his own key.
 
     Raises SigningKeyError when it is missing, locked, or the passphrase is wrong.
     """
-    return signer_from_environment() or load_keystore(folder.keystore)
+    if folder.keystore.exists():
+        return load_keystore(folder.keystore)
+    signer = signer_from_environment()
+    return signer if signer is not None else load_keystore(folder.keystore)
 
 
 class StoragePlugin:
@@ -68,7 +74,6 @@ class StoragePlugin:
         self.manifest = b""
         self.endpoint = ""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._published = asyncio.Lock()
         self._unpublished = True
 
     # ----------------------------------------------------------------------------------------------- life
@@ -87,10 +92,16 @@ class StoragePlugin:
         self.watch = ChainWatch(self.chain, network, config.node.id, config.chain.poll_seconds, self.log)
         await self.watch.start()
         registered = await self.chain.read(self.watch.registry.signer_of(config.node.id))
+        owner = await self.chain.read(self.watch.registry.owner_of(config.node.id))
+        if signer.address == owner:
+            raise SigningKeyError(
+                f"This key owns node {config.node.id}: it must not run in the agent.",
+                hint=f"Give the agent a key of its own: blackhole node register {folder.path}",
+            )
         if registered.lower() != signer.address.lower():
             raise SigningKeyError(
                 f"Node {config.node.id} is registered with the hot signer {registered}, this key is {signer.address}.",
-                hint="Use the right keystore, or let the owner set the signer with: blackhole node register --keys",
+                hint="Use the right keystore, or let the owner set the signer with: blackhole node register",
             )
         self.domain = MarketDomain(network.chain_id, self.watch.market.address)
         hub = VoucherDomain(network.chain_id, self.watch.hub.address)
@@ -205,15 +216,7 @@ class StoragePlugin:
     # ---------------------------------------------------------------------------------- manifest and offer
 
     def _make_manifest(self) -> NodeManifest:
-        settings = self.config.storage
-        return NodeManifest(
-            tls=tls.spki_hash(self.folder.tls),
-            endpoint=self.endpoint,
-            egress_micro_per_mib=settings.egress_micro_per_mib,
-            audit_bytes_per_day=settings.audit_bytes_per_day,
-            prices={SERVICE: settings.price_wei_per_gib_period},
-            version=version("blackhole"),
-        )
+        return make_manifest(self.folder, self.config, self.endpoint)
 
     async def _choose_manifest(self) -> None:
         """Serve what the registry names, as long as we have it; `_publish` brings both to the configuration."""
@@ -229,6 +232,15 @@ class StoragePlugin:
         """Bring offer and manifest in the registry to what the configuration says."""
         if not self._unpublished or not self.config.chain.publish:
             return
+        # Before anything is read: a change of the configuration meanwhile must be published after this.
+        self._unpublished = False
+        try:
+            await self._publish_now()
+        except BaseException:
+            self._unpublished = True
+            raise
+
+    async def _publish_now(self) -> None:
         registry, node, settings = self.watch.registry, self.config.node.id, self.config.storage
         made = self._make_manifest().encode()
         digest = hashlib.sha256(made).digest()
@@ -243,7 +255,6 @@ class StoragePlugin:
         if (offer.price, offer.capacity, offer.region) != wanted:
             await self.sender.send(registry.set_offer(node, SERVICE, *wanted), "offer")
             self.log.info("offer published", price_wei=str(wanted[0]), capacity_gib=capacity)
-        self._unpublished = False
 
     # ------------------------------------------------------------------------------------------------ status
 
