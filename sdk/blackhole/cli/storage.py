@@ -108,7 +108,8 @@ def _quote_data(found: Quote) -> dict[str, Any]:
 def _quote_text(found: Quote, *, explain: bool) -> str:
     chosen = sum(row.shard is not None for row in found.nodes)
     lines = [
-        f"{size(found.size)} as {size(found.leaves * 1024)} on {chosen} nodes ({found.profile}), {found.periods} periods",
+        f"{size(found.size)} as {size(found.leaves * 1024)} on {chosen} nodes ({found.profile}),"
+        f" {found.periods} periods",
         f"  storage  {hole(found.storage)} ({hole(found.rate)} a period, paid for proven periods only)",
         f"  repair   {hole(found.repair)} set aside; what is not used comes back",
         f"  locked   {hole(found.total)}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -478,11 +478,11 @@ async def claim(core: StorageCore, done: Replacement) -> bool:
     return True
 
 
-async def _parts(path: Path) -> Any:
+async def _parts(path: Path) -> AsyncIterator[memoryview]:
     with path.open("rb", buffering=0) as file:
         for part in iter(partial(file.read, PART), b""):
             yield memoryview(part)
 
 
-async def _once(data: bytes) -> Any:
+async def _once(data: bytes) -> AsyncIterator[memoryview]:
     yield memoryview(data)
