@@ -165,3 +165,29 @@ async def test_the_deployed_hub_has_the_same_digests(anvil: Anvil, market: Netwo
         assert await chain.read(hub.voucher_digest(payee, 7, 9, cumulative)) == ours
     assert await chain.read(hub.lane_receipt(payee, 7, 9)) == lane_receipt(payee, 7, 9)
     await chain.close()
+
+
+def test_both_ways_to_recover_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    from blackhole.escrow import vouchers
+
+    vector = VECTORS["vouchers"][0]
+    lane = (address(vector["payee"]), vector["service"], vector["lane"])
+    assert vouchers._fast_recovery() is not None
+    monkeypatch.setattr(vouchers, "_fast_recovery", lambda: None)
+    slow = VoucherVerifier(domain_of(vector), *lane, address(vector["signer"]))
+    assert slow.verify(raw(vector["row"])) == int(vector["cumulative"])
+    for refused in VECTORS["refused"]:
+        key = (address(refused["payee"]), refused["service"], refused["lane"])
+        with pytest.raises(IntegrityError):
+            VoucherVerifier(domain_of(refused), *key, address(refused["signer"])).verify(raw(refused["row"]))
+
+
+def test_a_key_once_seen_does_not_let_another_pass() -> None:
+    vector = VECTORS["vouchers"][0]
+    domain, lane = domain_of(vector), (address(vector["payee"]), vector["service"], vector["lane"])
+    verifier = VoucherVerifier(domain, *lane, address(vector["signer"]))
+    verifier.verify(raw(vector["row"]))
+    for _ in range(3):
+        with pytest.raises(IntegrityError):
+            verifier.verify(VoucherSigner(domain, *lane, LocalSigner.generate()).sign(5))
+    assert verifier.verify(raw(vector["row"])) == int(vector["cumulative"])

@@ -66,6 +66,8 @@ class HttpTransport:
         self._url = url
         self._timeout = timeout
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        host = urlsplit(url).hostname or ""
+        self._loopback = host in ("localhost", "::1") or host.startswith("127.")
         self.name = without_credentials(url)
         self.requests = 0
 
@@ -118,7 +120,7 @@ class HttpTransport:
                 headers={"content-type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 connector=aiohttp.TCPConnector(limit=8),
-                trust_env=True,
+                trust_env=not self._loopback,  # a proxy does not reach this machine's own ports
             )
         return session
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from blackhole.chain.signatures import HALF_ORDER, to_compact
+from blackhole.chain.signatures import HALF_ORDER, recover, to_compact
 from blackhole.chain.signers import LocalSigner, Signer
 from blackhole.chain.typed_data import Domain, typed_struct
 from blackhole.chain.values import Address, address
@@ -25,9 +25,6 @@ LANE_MAX: Final = (1 << 32) - 1
 DOMAIN_NAME: Final = "Blackhole PaymentHub"
 DOMAIN_VERSION: Final = "1"
 VOUCHER: Final = typed_struct("Voucher(address payee,uint16 service,uint32 lane,uint48 cumulative)")
-
-if TYPE_CHECKING:
-    from coincurve import PublicKey
 
 _HIGH_BIT: Final = 1 << 255
 
@@ -92,14 +89,30 @@ class VoucherSigner:
         return self._digests.lane_bytes + cumulative.to_bytes(6, "big") + signature
 
 
-def _key_content() -> Callable[[PublicKey], bytes]:
-    """How a key is compared: by the library's own 64 bytes, or, where those cannot be read, by its encoding."""
+def _fast_recovery() -> Callable[[bytes, int, bytes], bytes] | None:
+    """(r | s, parity, digest) -> the library's own 64 bytes of the key; empty for a signature that fits none.
+
+    The public class builds three objects a call that a verifier throws away. None where the lower layer is not there.
+    """
     try:
-        from coincurve._libsecp256k1 import ffi
-    except ImportError:
-        return lambda key: key.format(compressed=False)
-    view = ffi.buffer
-    return lambda key: bytes(view(key.public_key))
+        from coincurve._libsecp256k1 import ffi, lib
+        from coincurve.context import GLOBAL_CONTEXT
+
+        context, new, view = GLOBAL_CONTEXT.ctx, ffi.new, ffi.buffer
+        parse, find = lib.secp256k1_ecdsa_recoverable_signature_parse_compact, lib.secp256k1_ecdsa_recover
+        signature_type = ffi.typeof("secp256k1_ecdsa_recoverable_signature *")
+        key_type = ffi.typeof("secp256k1_pubkey *")
+    except (ImportError, AttributeError):
+        return None
+
+    def recovery(signature: bytes, parity: int, digest: bytes) -> bytes:
+        # Own memory for each call: the library runs without the interpreter's lock.
+        parsed, key = new(signature_type), new(key_type)
+        if parse(context, parsed, signature, parity) and find(context, key, parsed, digest):
+            return bytes(view(key))
+        return b""
+
+    return recovery
 
 
 class VoucherVerifier:
@@ -108,14 +121,11 @@ class VoucherVerifier:
     """
 
     def __init__(self, domain: VoucherDomain, payee: Address, service: int, lane: int, *signers: Address) -> None:
-        from coincurve import PublicKey
-
         if not signers:
             raise InputError("a verifier needs the lane's signer")
         self._digests = _Digests(domain, payee, service, lane)
-        self._signers = frozenset(bytes.fromhex(address(each)[2:]) for each in signers)
-        self._recover = PublicKey.from_signature_and_message
-        self._content = _key_content()
+        self._signers = frozenset(address(each) for each in signers)
+        self._recovery = _fast_recovery()
         self._seen: set[bytes] = set()
 
     def verify(self, row: bytes) -> int:
@@ -130,18 +140,16 @@ class VoucherVerifier:
         s = tail & ~_HIGH_BIT
         if s > HALF_ORDER:
             raise IntegrityError("the s of the voucher's signature is not low")
-        signature = row[10:42] + s.to_bytes(32, "big") + (b"\x01" if tail & _HIGH_BIT else b"\x00")
-        try:
-            key = self._recover(signature, digests.digest(cumulative), hasher=None)
-        except Exception as error:
-            # libsecp256k1's refusals arrive as bare Exception.
-            raise IntegrityError("the voucher's signature fits no key") from error
-        content = self._content(key)
-        if content not in self._seen:
-            if keccak256(key.format(compressed=False)[1:])[12:] not in self._signers:
-                raise IntegrityError("the voucher is not signed by the lane's signer")
-            # The next voucher of this key needs no address: equal content is an equal key.
-            self._seen.add(content)
+        digest = digests.digest(cumulative)
+        signature, parity = row[10:42] + s.to_bytes(32, "big"), tail >> 255
+        key = self._recovery(signature, parity, digest) if self._recovery is not None else b""
+        if key and key in self._seen:
+            # Equal content is an equal key, whose address has been looked at.
+            return cumulative
+        if recover(digest, signature + bytes([27 + parity])) not in self._signers:
+            raise IntegrityError("the voucher is not signed by the lane's signer")
+        if key:
+            self._seen.add(key)
         return cumulative
 
 
