@@ -24,6 +24,7 @@ from blackhole.chain.signers import LocalSigner
 from blackhole.chain.values import Address, Tx
 from blackhole.errors import InsufficientFunds, KeyInUse, Reverted, TransactionReplaced, TransactionUnknown
 from blackhole.journal import Journal
+from blackhole.network import Network
 from blackhole.paths import Home
 
 from .conftest import KEYS, Anvil
@@ -400,3 +401,54 @@ async def test_the_writer_compacts_what_is_done(chain: Chain, home: Path, fresh_
     await again.writer(key(0))
     assert journal_of(home).stat().st_size < before / 20
     await again.close()
+
+
+def test_ctrl_c_while_waiting_keeps_the_transaction_and_the_next_run_finishes_it(
+    fresh_anvil: Anvil, home: Path, tmp_path: Path
+) -> None:
+    target = LocalSigner.generate().address
+    network = Network("test", [fresh_anvil.url], 31337, {"BlackholeToken": target}, 12, 10**12)
+    network.save(tmp_path / "network.json")
+    program = textwrap.dedent("""
+        import sys
+        from blackhole import Blackhole
+        from blackhole.chain.values import Tx
+        from blackhole.face import portal
+        market = Blackhole(sys.argv[1], sys.argv[2])
+        async def pay():
+            await market.connection.send(Tx(sys.argv[3], b"", 7, name="pay"), intent="seven")
+        try:
+            print("sending", flush=True)
+            portal().run(pay())
+            print("mined", flush=True)
+        except KeyboardInterrupt:
+            market.close()
+            print("interrupted", flush=True)
+    """)
+    command = [sys.executable, "-c", program, str(tmp_path / "network.json"), KEYS[0], target]
+
+    async def request(method: str, *parameters: Any) -> Any:
+        rpc = Rpc(fresh_anvil.url)
+        try:
+            return await rpc.request(method, *parameters)
+        finally:
+            await rpc.close()
+
+    asyncio.run(request("evm_setAutomine", False))
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        for _ in range(500):
+            if int(asyncio.run(request("txpool_status"))["pending"], 16):
+                break
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        output, _ = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        child.wait()
+    assert output.split() == ["sending", "interrupted"]
+    asyncio.run(request("evm_setAutomine", True))
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert again.stdout.split() == ["sending", "mined"], again.stderr
+    assert int(asyncio.run(request("eth_getBalance", target, "latest")), 16) == 7
+    assert int(asyncio.run(request("eth_getTransactionCount", key(0).address, "latest")), 16) == 1
