@@ -293,7 +293,7 @@ def status(folder: Folder = HERE) -> None:
 def _agent_health(folder: NodeFolder) -> dict[str, Any] | None:
     """What the agent's loopback server says; None when no agent runs."""
     import json
-    from urllib.error import URLError
+    from urllib.error import HTTPError, URLError
     from urllib.request import urlopen
 
     found = folder.read_status()
@@ -302,12 +302,10 @@ def _agent_health(folder: NodeFolder) -> dict[str, Any] | None:
     try:
         with urlopen(f"http://{found.health}/health", timeout=5) as response:
             body: dict[str, Any] = json.load(response)
-    except URLError as error:
+    except HTTPError as error:
         # 503 carries the same page: something in it is not well.
-        if not hasattr(error, "read"):
-            return {"pid": found.pid, "ok": False, "plugins": {}}
         body = json.loads(error.read())
-    except (OSError, ValueError):
+    except (URLError, OSError, ValueError):
         return {"pid": found.pid, "ok": False, "plugins": {}}
     return body
 

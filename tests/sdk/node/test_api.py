@@ -23,7 +23,10 @@ from blackhole.node import tls
 from blackhole.protocol import BLOCK
 from blackhole.storage.agreement_tree import PieceList
 from blackhole.storage.grants import GrantChain, ReadGrant
+from blackhole.storage.layout import SegmentLayout
+from blackhole.storage.manifest import Segment, SegmentsManifest
 from blackhole.storage.node_manifest import NodeManifest
+from blackhole.storage.profiles import PROFILES
 from blackhole.storage.proofs import verify_chunk
 from blackhole.storage.terms import Terms
 from yarl import URL
@@ -171,6 +174,19 @@ async def test_quotas_rights_and_money_are_checked_before_the_body(
     for headers, status, code in cases:
         got, body = await send_head(node, root, headers)
         assert (got, code in body) == (status, True), (headers, got, body)
+
+
+async def test_a_client_that_waits_hears_the_refusal_before_it_sends(node: RunningNode, payer: Payer) -> None:
+    head = {"Content-Length": "9", "Expect": "100-continue"}
+    assert (await send_head(node, os.urandom(32), head))[0] == 401
+    data = os.urandom(40_000)
+    url = f"{node.endpoint}/v1/staging/{cut(data).piece.root.hex()}"
+    header = payer.upload_header(node.id)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(url, data=data, headers=header, expect100=True, ssl=False) as response,
+    ):
+        assert response.status == 201
 
 
 async def test_one_payer_cannot_fill_the_staging(market: Market, node: RunningNode) -> None:
@@ -364,6 +380,25 @@ async def test_a_grant_of_the_owner_reads_what_it_names_and_no_more(market: Mark
     status, body = await node.request("GET", path, headers=grant(reader))
     assert (status, body["code"]) == (403, "grant_owner")
     status, body = await node.request("GET", path, headers=grant(owner, 9000, bytes(32)))
+    assert (status, body["code"]) == (403, "grant_scope")
+
+
+async def test_a_grant_over_a_manifest_covers_its_pieces(market: Market, node: RunningNode) -> None:
+    owner, reader = await market.payer(), await market.payer()
+    profile, data = PROFILES["dev"], os.urandom(2048)
+    layout = SegmentLayout(profile, 3000)
+    shards = [os.urandom(layout.shard_length) for _ in range(profile.n)]
+    segment = Segment(profile, 3000, bytes(16), tuple(cut(shard).digests for shard in shards))
+    manifest = SegmentsManifest(profile, 3000, bytes(32), (segment,)).encode()[0]
+    await node.deal(owner, [shards[0], data, manifest.data])
+    expiry = (await market.chain.block()).timestamp + 10_000
+    made = ReadGrant(owner.address, reader.address, manifest.piece.root, 2**20, expiry, 2)
+    signature = owner.signer.sign_digest(made.digest(market.domain))
+    header = {"Blackhole-Grant": GrantChain(((made, signature),)).encode().hex()}
+    for listed in (shards[0], manifest.data):
+        path = f"/v1/pieces/{cut(listed).piece.root.hex()}/blocks/0"
+        assert await node.request("GET", path, headers=header) == (200, listed)
+    status, body = await node.request("GET", f"/v1/pieces/{cut(data).piece.root.hex()}/blocks/0", headers=header)
     assert (status, body["code"]) == (403, "grant_scope")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 import structlog
 from blackhole.errors import IntegrityError
 from blackhole.node.config import Config, Limits
+from blackhole.node.storage.metering import LaneAccount
 from blackhole.node.storage.pieces import PieceStore
 from blackhole.node.storage.quotas import Permit
 from blackhole.node.storage.recorder import Recorder
 from blackhole.node.storage.refusal import Refusal
 from blackhole.node.storage.staging import Staging
 from blackhole.node.storage.state import State
+from blackhole.node.storage.steps import Step
 from blackhole.protocol import BLOCK, START_LEAD
 from blackhole.storage.agreement_tree import PieceList
 from blackhole.storage.blocks import BlockList
@@ -42,8 +45,8 @@ class Node:
         self.config = Config(limits=Limits(free_disk_bytes=0, **limits))
 
     async def __aenter__(self) -> Node:
-        self.recorder = Recorder(self.folder / "journal")
         self.state = State()
+        self.recorder = Recorder(self.folder / "journal", self.state.apply)
         self.state.replay(self.recorder.records())
         self.store = PieceStore(self.folder / "store", LOG)
         await self.store.open()
@@ -185,3 +188,22 @@ async def test_quota_counts_from_the_journal_after_a_restart(tmp_path: Path) -> 
         with pytest.raises(Refusal) as caught:
             await node.put(os.urandom(5000))
         assert caught.value.code == "payer_quota"
+
+
+async def test_compaction_keeps_what_counts_and_loses_nothing_that_comes_meanwhile(tmp_path: Path) -> None:
+    async with Node(tmp_path) as node:
+        for accepted in range(1, 301):
+            fields = LaneAccount(7, price=10, served=accepted * 1000, accepted=accepted, row=bytes(74)).to_json()
+            await node.recorder.record(Step.VOUCHER, **fields)
+        await node.put(os.urandom(3000))
+        size = (tmp_path / "journal").stat().st_size
+        late = LaneAccount(7, price=10, served=999_000, accepted=999, row=b"\1" * 74)
+        await asyncio.gather(
+            node.recorder.compact(node.state.snapshot),
+            node.recorder.record(Step.VOUCHER, **late.to_json()),
+            node.put(os.urandom(4000)),
+        )
+        assert (tmp_path / "journal").stat().st_size < size // 20
+    async with Node(tmp_path) as node:
+        assert node.state.lanes == {7: late}
+        assert len(node.state.staged) == 2

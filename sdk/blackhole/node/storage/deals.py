@@ -15,7 +15,6 @@ from typing import Any
 from blackhole.chain.bindings.storage_market import Agreement
 from blackhole.chain.signers import Signer
 from blackhole.errors import IntegrityError
-from blackhole.journal import Record
 from blackhole.node.config import Config
 from blackhole.node.logs import Log
 from blackhole.node.storage.chainwatch import SERVICE, ChainWatch
@@ -330,9 +329,8 @@ class Deals:
         return deal
 
     async def record(self, step: Step, **fields: Any) -> None:
-        """Journal a step, then take it into account."""
+        """Journal a step; it is taken into account when this returns."""
         await self.recorder.record(step, **fields)
-        self.state.apply(Record(step, fields))
 
 
 def _conflict(code: str, message: str, hint: str = "Correct it and ask again.") -> Refusal:

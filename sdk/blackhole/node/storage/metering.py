@@ -91,6 +91,14 @@ class LaneAccount:
             },
         )
 
+    def merge(self, recorded: LaneAccount) -> None:
+        """Take over what was journalled; what was read or paid since stays."""
+        if recorded.accepted > self.accepted:
+            self.accepted, self.row = recorded.accepted, recorded.row
+        self.served = max(self.served, recorded.served)
+        if recorded.base_bytes >= self.base_bytes:
+            self.price, self.base_bytes, self.base_micro = recorded.price, recorded.base_bytes, recorded.base_micro
+
     def give_back(self, count: int) -> None:
         """`count` bytes that were counted never left."""
         self.served -= count

@@ -41,6 +41,9 @@ from blackhole.paths import Home, write_private
 from blackhole.storage.node_manifest import NodeManifest
 from blackhole.storage.terms import MarketDomain
 
+JOURNAL_LONG = 20_000
+"""Records after which the journal is compacted while the node runs: a few MB."""
+
 GAS_BLOCKS = 20
 """Blocks between looks at the signer's balance."""
 
@@ -85,9 +88,9 @@ class StoragePlugin:
             raise InputError("This folder has no node yet.", hint=f"Run: blackhole node register {folder.path}")
         network = Network.load(config.node.network or None)
         signer = await asyncio.to_thread(hot_signer, folder)
-        self.recorder = Recorder(folder.journal / "storage.journal")
         self.state = State()
-        await asyncio.to_thread(self._replay)
+        self.recorder = Recorder(folder.journal / "storage.journal", self.state.apply)
+        await self._replay()
         self.chain = Chain(Rpc(network.rpc, network.chain_id), network.chain_id, home=Home(folder.journal))
         self.watch = ChainWatch(self.chain, network, config.node.id, config.chain.poll_seconds, self.log)
         await self.watch.start()
@@ -182,6 +185,7 @@ class StoragePlugin:
             ("report", self._report),
             ("publish", self._publish),
             ("gas", self._gas),
+            ("compact", self._compact),
         ]
 
     async def _on_blocks(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
@@ -306,12 +310,17 @@ class StoragePlugin:
         """See Plugin."""
         return metrics.text(self) if hasattr(self, "server") else ""
 
-    def _replay(self) -> None:
-        records = self.recorder.records()
+    async def _replay(self) -> None:
+        records = await asyncio.to_thread(self.recorder.records)
         self.state.replay(records)
-        kept = list(self.state.snapshot())
-        if len(records) > 2 * len(kept) + 64:
-            self.recorder.compact(kept)
+        if len(records) > 2 * len(list(self.state.snapshot())) + 64:
+            await self.recorder.compact(self.state.snapshot)
+
+    async def _compact(self) -> None:
+        """Vouchers come by the thousand and only the last of a lane counts: keep the journal short."""
+        if self.recorder.length > JOURNAL_LONG:
+            await self.recorder.compact(self.state.snapshot)
+            self.log.info("journal compacted")
 
     def _begin(self, what: Any) -> None:
         task = asyncio.create_task(what)

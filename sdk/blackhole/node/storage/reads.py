@@ -18,6 +18,7 @@ from blackhole.node.storage.metering import Allowance, LaneAccount, cost_micro
 from blackhole.node.storage.pieces import PieceStore
 from blackhole.node.storage.recorder import Recorder
 from blackhole.node.storage.refusal import Refusal
+from blackhole.node.storage.scope import Scopes
 from blackhole.node.storage.state import State
 from blackhole.node.storage.steps import Step
 
@@ -54,6 +55,7 @@ class Reads:
         self.market = market
         self.audits = Allowance(config.storage.audit_bytes_per_day)
         self.grants = Allowance(config.storage.grant_bytes_per_day)
+        self.scopes = Scopes(store)
         self.served_bytes = 0
         self._verifiers: dict[tuple[int, str, str], VoucherVerifier] = {}
         self._granted: dict[bytes, tuple[int, int]] = {}
@@ -97,8 +99,6 @@ class Reads:
                 data={"lane": account.lane, "backing_micro": view.backing, "cumulative_micro": cumulative},
             )  # fmt: skip
         await self.recorder.record(Step.VOUCHER, **replace(account, accepted=cumulative, row=row).to_json())
-        if cumulative > account.accepted:
-            account.accepted, account.row = cumulative, row
         return view
 
     def _verify(self, lane: int, row: bytes, view: LaneView) -> int:
@@ -125,7 +125,9 @@ class Reads:
         if not any(deal is not None and deal.payer == payer for deal in holders):
             raise Refusal(403, "grant_owner", "Whoever granted this does not own the piece.", hint="Ask its owner.")
         try:
-            grant.check(self.market, payer=payer, piece=root, now=now)
+            scopes = {link.root for link, _ in grant.links if link.root != root}
+            manifests = [scope for scope in scopes if root in await self.scopes.pieces(scope)]
+            grant.check(self.market, payer=payer, piece=root, now=now, manifests=manifests)
         except NodeRefused as error:
             raise Refusal(error.status, error.code, error.message, hint=error.hint) from None
         digests = grant.digests(self.market)

@@ -44,7 +44,8 @@ class Redeemer:
         owing = [lane for lane in self.state.lanes.values() if lane.accepted > self._claimed.get(lane.lane, 0)]
         if not owing:
             return
-        due = now or self.watch.period >= self._last_period + self.config.chain.redeem_periods
+        period = self.watch.period
+        due = now or period >= self._last_period + self.config.chain.redeem_periods
         looked = owing if due else self._slice(owing)
         urgent = []
         for lane in looked:
@@ -60,7 +61,7 @@ class Redeemer:
         for start in range(0, len(wanted), REDEEMED_TOGETHER):
             await self._redeem(wanted[start : start + REDEEMED_TOGETHER])
         if due:
-            self._last_period = self.watch.period
+            self._last_period = period
 
     def _owes(self, lane: LaneAccount) -> int:
         return lane.accepted - self._claimed.get(lane.lane, 0)

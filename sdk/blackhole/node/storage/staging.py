@@ -153,7 +153,6 @@ class Staging:
             ) from error
         staged = StagedPiece(root.hex(), piece.leaves, length, payer, nonce, permit.bytes, permit.expiry, period)
         await self.recorder.record(Step.STAGED, **asdict(staged))
-        self.state.staged[staged.root] = staged
         return piece.leaves
 
     def unstaged(self, pieces: list[StagedPiece]) -> None:
@@ -174,7 +173,6 @@ class Staging:
                 if piece.root not in self.state.staged or await self.store.holders(root):
                     continue
                 await self.recorder.record(Step.DROPPED, root=piece.root)
-                del self.state.staged[piece.root]
                 self.quota.released(piece.payer, piece.length)
                 await self.store.remove(root)
                 dropped += 1

@@ -152,7 +152,8 @@ class State:
             case Step.CHANGE_LAPSED:
                 self.deals[fields["id"]].changes.pop(fields["digest"], None)
             case Step.VOUCHER:
-                self.lanes[fields["lane"]] = LaneAccount(**{**fields, "row": bytes.fromhex(fields["row"])})
+                recorded = LaneAccount(**{**fields, "row": bytes.fromhex(fields["row"])})
+                self.lanes.setdefault(recorded.lane, recorded).merge(recorded)
             case Step.PROVED:
                 self.proved = max(self.proved, fields["period"])
             case _:

@@ -40,7 +40,7 @@ class Routes:
             web.get("/v1/health", self.health, allow_head=False),
             web.get("/v1/manifest", self.manifest, allow_head=False),
             web.post("/v1/quotes", self.quote),
-            web.put("/v1/staging/{root}", self.stage),
+            web.put("/v1/staging/{root}", self.stage, expect_handler=_wait_for_checks),
             web.post("/v1/agreements", self.agree),
             web.post("/v1/agreements/{id}/changes", self.change),
             web.get("/v1/agreements/{id}/pieces", self.pieces, allow_head=False),
@@ -249,8 +249,15 @@ class Routes:
         return blocks
 
 
+async def _wait_for_checks(_: web.Request) -> None:
+    """A client that waits for "100 Continue" hears it after the checks, in `_body`."""
+
+
 async def _body(request: web.Request) -> AsyncIterator[bytes]:
     """The body as it arrives; given up when nothing comes."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     while True:
         try:
             part = await asyncio.wait_for(request.content.readany(), BODY_SECONDS)
