@@ -7,6 +7,8 @@ interface IBlake3Chunk {
     error MalformedChunk();
 
     /// @notice The BLAKE3-256 digest of the block that holds this chunk. Anyone may call; no state is read.
+    /// @dev It binds chunk, position and length. The count it binds as far as it shapes the way up: whoever compares the
+    /// digest must know the count from elsewhere (a piece's leaf commits to it).
     /// @param index position of the chunk in its block, from 0
     /// @param count chunks of the block, 1 to 1,024
     /// @param length bytes of the chunk: 1,024, or 1 to 1,024 when it is the last

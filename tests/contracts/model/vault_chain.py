@@ -63,8 +63,8 @@ def proxied(chain: Chain, name: str, implementation: Contract, *arguments: objec
     return bytes.fromhex(code[2:]) + abi_encode(["address", "bytes"], [implementation.address, call])
 
 
-def deploy(chain: Chain) -> Deployment:
-    """All of it; the hub takes no fee."""
+def deploy(chain: Chain, *, with_service: bool = True) -> Deployment:
+    """All of it; the hub takes no fee. Without `with_service` the row of `SERVICE` is left to another verifier."""
     timelock, guardian, sink, deployer_of = chain.accounts[:4]
     judges = chain.accounts[4:7]
     treasury: str = key("treasury").address
@@ -95,5 +95,6 @@ def deploy(chain: Chain) -> Deployment:
     made = Deployment(
         chain, token, hub, catalog, registry, vault, disputes, panel, verifier, treasury, timelock, guardian, judges
     )
-    made.open_service(SERVICE, verifier.address)
+    if with_service:
+        made.open_service(SERVICE, verifier.address)
     return made
