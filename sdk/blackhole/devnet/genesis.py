@@ -35,10 +35,8 @@ COLLATERAL = 60 * 10**18 // 2**20
 GAS_SHARE = 100
 """On a chain of the user's, accounts get a hundredth of what they get here: 0.1 coins."""
 
-USERS = ("payer", "reader")
+USERS = ("payer", "reader", "repairer")
 """Accounts with HOLE, a balance in the bank and an allowance for the storage market."""
-SERVANTS = ("repairer",)
-"""Accounts with gas money only."""
 
 
 class Genesis:
@@ -92,7 +90,7 @@ class Genesis:
         url = own.url if own is not None else settings.rpc
         assert url is not None
         accounts, keys = create_accounts(settings.nodes)
-        for name in ("deployer", "treasury", *USERS, *SERVANTS):
+        for name in ("deployer", "treasury", *USERS):
             await asyncio.to_thread(write_key, run, name, keys.pop(name))
         chain = Chain(Rpc(url), home=Home.locate(run.home("devnet")))
         try:
@@ -132,7 +130,7 @@ def create_accounts(nodes: int) -> tuple[dict[str, LocalSigner], dict[str, bytes
     """Draw a random key for every account: signers and keys by name."""
     from blackhole.chain.signers import LocalSigner
 
-    names = ["deployer", "treasury", *USERS, *SERVANTS, *(f"owner-{i}" for i in range(1, nodes + 1))]
+    names = ["deployer", "treasury", *USERS, *(f"owner-{i}" for i in range(1, nodes + 1))]
     keys = {name: secrets.token_bytes(32) for name in names}
     return {name: LocalSigner(key) for name, key in keys.items()}, keys
 

@@ -148,6 +148,7 @@ async def masks(stage: Stage, answer: dict[str, Any]) -> None:
     keys = read_cap(stage.stored.cap).repair_cap
     manifest = decode_manifest(bytes.fromhex(sample["manifest"]), keys.manifest)
     assert isinstance(manifest, SegmentsManifest)
+    stage.manifest = manifest
     segment = manifest.segments[sample["segment"]]
     masks = ShardMasks(keys.mask_key, segment.salt)
     own, offset = sample["shard"], sample["offset"]

@@ -101,6 +101,7 @@ class Cheat:
         self.signer = load_keystore(self.folder.keystore)
         self.chain = Chain(Rpc(network.rpc, network.chain_id), home=Home.locate(folder / "cheat"))
         self.market = StorageMarket(network.addresses["StorageMarket"])
+        self.first = 0
         self.store = PieceStore(self.folder.store, configure("cheat", "error"))
 
     async def run(self) -> None:
@@ -110,6 +111,8 @@ class Cheat:
             await self.prepare()
             kept = sum(len(blocks.digests) for blocks in (await self._pieces()).values())
             deleted = await asyncio.to_thread(self._delete)
+            # What is under way already may end at any moment: the next period has all its window before it.
+            self.first = await self.chain.read(self.market.current_period())
             say("ready", node=self.node, deleted_bytes=deleted, blocks=kept)
             tried: set[int] = set()
             while True:
@@ -153,7 +156,8 @@ class Cheat:
             ledger = await self.chain.read(self.market.ledger_of(self.node))
             seed = await self.chain.read(self.market.seed_of(period))
             proven = await self.chain.read(self.market.bit_of(self.node, period))
-            if period not in tried and not proven and seed.seed and ledger.leaves and period >= ledger.missed_to:
+            due = period not in tried and period >= max(self.first, ledger.missed_to) and ledger.leaves > 0
+            if due and not proven and seed.seed:
                 return period
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -75,7 +75,7 @@ class Demo:
                 self._end(net)
 
     async def _steps(self, net: Devnet, source: Path) -> None:
-        from blackhole.devnet.demo import attacks, faults, reads, store
+        from blackhole.devnet.demo import attacks, away, faults, leaving, reads, repairs, store
         from blackhole.devnet.demo.stage import Stage
 
         stage = Stage(self.plan, self.report, net, source)
@@ -89,6 +89,11 @@ class Demo:
             await reads.while_dead(stage)
             await faults.ten_misses(stage)
             await store.paid(stage)
+            rebuilt = await repairs.restore(stage)
+            await repairs.fresh_read(stage, rebuilt)
+            await away.come_back(stage)
+            await leaving.leave(stage)
+            await leaving.balances(stage)
             await store.tally(stage)
         finally:
             await stage.close()

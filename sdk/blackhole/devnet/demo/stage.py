@@ -26,6 +26,7 @@ from blackhole.devnet.demo.report import NodeRow, Report, StepRow
 from blackhole.devnet.handle import Devnet, DevnetNode
 from blackhole.network import Network
 from blackhole.storage.directory import Directory
+from blackhole.storage.manifest import SegmentsManifest
 from blackhole.storage.transport import Transport
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Stage:
         self.directory = Directory(self.payer.chain, self.registry, self.transport)
         self.roles = Roles()
         self._stored: StoredObject | None = None
+        self._manifest: SegmentsManifest | None = None
         self.nodes: dict[int, DevnetNode] = {}
         self.refresh()
 
@@ -96,6 +98,16 @@ class Stage:
     @stored.setter
     def stored(self, value: StoredObject) -> None:
         self._stored = value
+
+    @property
+    def manifest(self) -> SegmentsManifest:
+        """The object's manifest, as a node showed it and the cap's CID confirms it."""
+        assert self._manifest is not None
+        return self._manifest
+
+    @manifest.setter
+    def manifest(self, value: SegmentsManifest) -> None:
+        self._manifest = value
 
     @property
     def holders(self) -> list[int]:
@@ -144,6 +156,21 @@ class Stage:
             (step,) = await asyncio.to_thread(self.net.advance, 1, wait=wait)
             if step["unproven"]:
                 self.report.say(f"  period {step['period']}: no proof of {', '.join(map(str, step['unproven']))}")
+
+    async def proofs_in(self) -> None:
+        """Wait until every running node has proven the period before this one: it may then be away for a while."""
+
+        async def proven() -> bool:
+            period = await self.period() - 1
+            self.refresh()
+            running = [node.node for node in self.nodes.values() if node.pid is not None]
+            ledgers = await self.chain.read_many(self.market.ledger_of(node) for node in running)
+            pairs = zip(running, ledgers, strict=True)
+            owing = [node for node, its in pairs if its.leaves and not its.ended_at and period >= its.missed_to]
+            bits: list[bool] = await self.chain.read_many(self.market.bit_of(node, period) for node in owing)
+            return all(bits)
+
+        await self.until("every running node proves", proven, 40)
 
     async def until(self, name: str, met: Callable[[], object], seconds: float = 20.0) -> None:
         """Wait until `met()` is true; record as a failed check when it is not in time."""
