@@ -12,6 +12,8 @@ from blackhole.chain.service import ConnectedService
 from blackhole.face import M, operation
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from blackhole.storage.caps import ReadCap, RepairCap, VerifyCap
     from blackhole.storage.core import StorageCore
     from blackhole.storage.objects import ObjectEntry
@@ -211,8 +213,11 @@ class Storage(ConnectedService[M]):
         return kept
 
     @operation
-    async def remove(self, cap: str) -> Kept:
+    async def remove(self, cap: str, *, nodes: Collection[int] | None = None) -> Kept:
         """Give an object up and forget it: its rate ends, what is not used of its money comes back at the close.
+
+        Args:
+            nodes: take it off these nodes only, and keep the object: `repair` stores those shards elsewhere.
 
         Raises:
             CapError, ChainError. What could not be given up stands in the result, and the object stays in the list.
@@ -221,8 +226,8 @@ class Storage(ConnectedService[M]):
 
         core = self._core
         wanted = await asyncio.to_thread(resolve_cap, core, cap)
-        kept = await remove(core, wanted)
-        if not kept.failed:
+        kept = await remove(core, wanted, nodes=nodes)
+        if nodes is None and not kept.failed:
             await asyncio.to_thread(core.objects.remove, str(wanted.manifest))
         return kept
 

@@ -118,8 +118,8 @@ async def renew(core: StorageCore, cap: ReadCap, periods: int, *, max_price: int
     return await _apply(core, [(each, change, (), quote) for each, change, quote in plans], failed)
 
 
-async def remove(core: StorageCore, cap: ReadCap) -> Kept:
-    """Give the object's pieces up: their rate ends with the current period, what is not used comes back at the close.
+async def remove(core: StorageCore, cap: ReadCap, *, nodes: Collection[int] | None = None) -> Kept:
+    """Give the object's pieces up, all or those on some nodes: their rate ends with the current period, what is not used comes back at the close.
 
     An agreement whose node does not sign is given notice, which ends it a few periods later, with all it holds, unless
     it holds other objects too.
@@ -127,8 +127,10 @@ async def remove(core: StorageCore, cap: ReadCap) -> Kept:
     reader = await ObjectReader.open(core, cap)
     try:
         roots = await pieces_of(reader)
-        held = holding(reader.inventory, roots)
-        silent = [each for each in reader.inventory.held if each.pieces is None]
+        held = [each for each in holding(reader.inventory, roots) if nodes is None or each.node in nodes]
+        silent = [
+            each for each in reader.inventory.held if each.pieces is None and (nodes is None or each.node in nodes)
+        ]
     finally:
         await reader.finish()
     plans: list[tuple[Held, Change, Sequence[bytes], Any]] = []
