@@ -119,7 +119,8 @@ async def renew(core: StorageCore, cap: ReadCap, periods: int, *, max_price: int
 
 
 async def remove(core: StorageCore, cap: ReadCap, *, nodes: Collection[int] | None = None) -> Kept:
-    """Give the object's pieces up, all or those on some nodes: their rate ends with the current period, what is not used comes back at the close.
+    """Give the object's pieces up, all or those on some nodes: their rate ends with the current period, what is not
+    used comes back at the close.
 
     An agreement whose node does not sign is given notice, which ends it a few periods later, with all it holds, unless
     it holds other objects too.

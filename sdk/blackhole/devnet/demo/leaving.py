@@ -25,22 +25,23 @@ async def leave(stage: Stage) -> None:
     """Drained by Changes the file's owner signs, exit asked for, 21 days later the bond is back."""
     report, node = stage.report, stage.roles.leaving
     owner = stage.client(f"owner-{node}")
+    account, payee = address(stage.nodes[node].owner), address(stage.nodes[node].payee)
     try:
         async with stage.step("a node drains and leaves") as _:
             await drain(stage, node)
             stake = await stage.chain.read(stage.vault.stake_of(node, STORAGE))
             report.check("nothing of its bond is reserved any more", stake.reserved == 0, stake)
-            earned = await stage.chain.read(stage.hub.balance_of(stage.nodes[node].payee))
+            earned = await stage.chain.read(stage.hub.balance_of(payee))
             report.check("it has earned", earned > 0)
             report.say(f"  node {node} earned {six(earned)} HOLE and asks for its bond of {six(stake.active)} HOLE")
             await owner.staking.request_exit(node, STORAGE, stake.active)
             await asyncio.to_thread(stage.net.stop, node)
             await exit_is_not_early(stage, owner, node)
             await asyncio.to_thread(stage.net.jump, EXIT)
-            before = await stage.chain.read(stage.token.balance_of(stage.nodes[node].owner))
+            before = await stage.chain.read(stage.token.balance_of(account))
             await owner.staking.withdraw(node, STORAGE)
             await owner.escrow.withdraw(earned)
-            after = await stage.chain.read(stage.token.balance_of(stage.nodes[node].owner))
+            after = await stage.chain.read(stage.token.balance_of(account))
             whole = stake.active + stake.exiting + earned
             report.check(
                 "21 days later it has bond and pay, to the wei", after - before == whole, (after - before, whole)
@@ -55,7 +56,7 @@ async def drain(stage: Stage, node: int) -> None:
     done = await stage.payer.storage.remove(stage.stored.cap, nodes=[node])
     stage.ledger.read()
     changes = [event for event in stage.ledger.events(Changed) if event.node == node]
-    emptied = bool(changes) and changes[-1].leaves == 0 and not done.failed and not done.terminated
+    emptied = bool(changes) and changes[-1].change.leaves == 0 and not done.failed and not done.terminated
     report.check("its pieces left by a Change the file's owner signed", emptied, done)
     again = await stage.payer.storage.repair(stage.stored.cap, max_price=stage.report.quote_wei)
     report.check("and are stored on another node", bool(again.restored) and not again.failed, again.failed)

@@ -52,7 +52,7 @@ async def unpaid(stage: Stage) -> None:
     for reached in await living(stage, stage.holders):
         node = reached.info.id
         agreement = stage.stored.agreements[stage.holders.index(node)]
-        listed = await reached.client.get(f"/v1/agreements/{agreement.removeprefix('0x')}/pieces")
+        listed = await reached.client.get(f"/v1/agreements/{int(agreement, 16):064x}/pieces")
         root = PieceList.decode(listed).pieces[0].root
         try:
             await reached.client.get(f"/v1/pieces/{root.hex()}/blocks/0")
