@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterable
 from itertools import chain
 
@@ -15,6 +17,7 @@ from blackhole.devnet.demo.report import six
 from blackhole.devnet.demo.stage import STORAGE, Stage
 from blackhole.devnet.genesis import OWNER, PAYER, TREASURY, USERS
 from blackhole.errors import Reverted
+from blackhole.node.config import change
 from blackhole.protocol import EXIT, MICRO
 
 CLOSED = 3
@@ -53,6 +56,11 @@ async def leave(stage: Stage) -> None:
 async def drain(stage: Stage, node: int) -> None:
     """The file's owner takes the pieces off the node by a signed Change and stores them elsewhere."""
     report = stage.report
+    # Its operator takes no new deals: the agent reads its configuration again on SIGHUP.
+    here = stage.nodes[node]
+    change(here.folder / "config.toml", {"storage.accept": False})
+    assert here.pid is not None
+    os.kill(here.pid, signal.SIGHUP)
     done = await stage.payer.storage.remove(stage.stored.cap, nodes=[node])
     stage.ledger.read()
     changes = [event for event in stage.ledger.events(Changed) if event.node == node]
