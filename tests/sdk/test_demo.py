@@ -18,7 +18,7 @@ NODES = 18
 KILL = 3
 
 
-def demo(folder: Path, *arguments: str, timeout: float = 280) -> subprocess.CompletedProcess[str]:
+def demo(folder: Path, *arguments: str, timeout: float = 580) -> subprocess.CompletedProcess[str]:
     """Run the demo with a run folder of its own."""
     environment = {**os.environ, "BLACKHOLE_DEVNET": str(folder / "run")}
     return subprocess.run(

@@ -51,7 +51,7 @@ async def come_back(stage: Stage) -> None:
             ledger = await stage.chain.read(stage.market.ledger_of(node))
             return bool(ledger.misses == 0 and ledger.last_proven >= await stage.period() - 2)
 
-        await stage.until("it proves again, and its misses are forgotten", proving, 30)
+        await stage.until("it proves again, and its misses are forgotten", proving)
         report.check("it proves again, and its misses are forgotten", True)
     stage.ledger.read()
     taken = [event.taken for event in stage.ledger.events(Faulted) if event.node == node]
@@ -96,7 +96,7 @@ async def redeemed_together(stage: Stage, reached: Reached, lanes: dict[int, int
         found = await stage.chain.read_many(stage.hub.lane_of(payee, STORAGE, lane) for lane in lanes)
         return all(each.claimed == owed for each, owed in zip(found, lanes.values(), strict=True))
 
-    await stage.until("it redeems what it was owed", claimed, 30)
+    await stage.until("it redeems what it was owed", claimed)
     stage.ledger.read()
     own = stage.nodes[reached.info.id].signer
     rows = [

@@ -10,8 +10,6 @@ from blackhole.devnet.demo.report import six
 from blackhole.devnet.demo.stage import STORAGE, Stage
 from blackhole.protocol import BPS, MISS_END, MISS_STEP
 
-REPORT_SECONDS = 60.0
-
 
 async def ten_misses(stage: Stage) -> None:
     """Ten periods without a proof: a share at misses 3, 6 and 9, the whole reserve at the tenth."""
@@ -33,7 +31,7 @@ async def ten_misses(stage: Stage) -> None:
             found = await stage.chain.read_many(stage.market.ledger_of(node) for node in lost)
             return all(ledger.ended_at for ledger in found)
 
-        await stage.until("the tenth miss of every lost node is reported", ended, REPORT_SECONDS)
+        await stage.until("the tenth miss of every lost node is reported", ended)
         stage.ledger.read()
     misses: dict[int, list[tuple[int, int]]] = defaultdict(list)
     reporters = set()

@@ -78,7 +78,7 @@ async def drain(stage: Stage, node: int) -> None:
 
     for _ in range(4):
         await stage.advance()
-    await stage.until("its agreement closes", closed, 40)
+    await stage.until("its agreement closes", closed)
 
 
 async def exit_is_not_early(stage: Stage, owner: AsyncBlackhole, node: int) -> None:

@@ -32,6 +32,8 @@ from blackhole.storage.transport import Transport
 if TYPE_CHECKING:
     from blackhole.storage.types import StoredObject
 
+PATIENCE = 120.0
+"""Seconds a claim may take to come true. Only a failing one takes long; a machine may be slow."""
 STORAGE = 1
 """Service id of storage."""
 
@@ -170,9 +172,9 @@ class Stage:
             bits: list[bool] = await self.chain.read_many(self.market.bit_of(node, period) for node in owing)
             return all(bits)
 
-        await self.until("every running node proves", proven, 40)
+        await self.until("every running node proves", proven)
 
-    async def until(self, name: str, met: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, name: str, met: Callable[[], object], seconds: float = PATIENCE) -> None:
         """Wait until `met()` is true; record as a failed check when it is not in time."""
         end = asyncio.get_running_loop().time() + seconds
         while True:
