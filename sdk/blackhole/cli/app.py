@@ -132,6 +132,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = app(list(arguments), prog_name="blackhole", standalone_mode=False)
         code = result if isinstance(result, int) else 0
+        if code == output.INTERRUPTED:  # the parser turns Ctrl-C into a bare exit code
+            code = output.fail(KeyboardInterrupt())
         sys.stdout.flush()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from blackhole.chain.bindings.node_registry import NodeRegistry
     from blackhole.chain.bindings.payment_hub import PaymentHub
     from blackhole.chain.bindings.storage_market import StorageMarket
-    from blackhole.chain.client import Chain
+    from blackhole.chain.client import At, Chain
     from blackhole.chain.connection import Connection
     from blackhole.chain.signers import Signer
     from blackhole.chain.values import Address
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 SERVICE = 1
 """Id of storage in the catalog."""
+
+
+FINAL_SECONDS = 60.0
+"""How long money is waited for to be final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,27 +160,42 @@ class StorageCore:
         return Clock((await self.chain.block("latest")).timestamp, self._period_seconds)
 
     async def require_funds(self, need: int) -> None:
-        """Raise InsufficientFunds unless the account's balance and the market's allowance cover `need` wei."""
-        balance, allowance = await asyncio.gather(
-            self.chain.read(self.hub.balance_of(self.account)),
-            self.chain.read(self.hub.allowance_of(self.account, self.market.address)),
-        )
+        """Return once the account's balance and the market's allowance cover `need` wei in a final block.
+
+        Nodes count final blocks only; money of a moment ago is waited for.
+
+        Raises:
+            InsufficientFunds: the newest block does not have it either.
+        """
         from blackhole.units import format_tokens
 
-        if balance < need:
-            raise InsufficientFunds(
-                "balance in the bank",
-                have=balance,
-                need=need,
-                hint=f"blackhole escrow deposit {format_tokens(need - balance)}",
-            )
-        if allowance < need:
-            raise InsufficientFunds(
-                "what the storage market may lock of it",
-                have=allowance,
-                need=need,
-                hint=f"blackhole escrow allow {format_tokens(need)}",
-            )
+        until = time.monotonic() + FINAL_SECONDS
+        while True:
+            balance, allowance = await self._funds("latest")
+            if balance < need:
+                raise InsufficientFunds(
+                    "balance in the bank",
+                    have=balance,
+                    need=need,
+                    hint=f"blackhole escrow deposit {format_tokens(need - balance)}",
+                )
+            if allowance < need:
+                raise InsufficientFunds(
+                    "what the storage market may lock of it",
+                    have=allowance,
+                    need=need,
+                    hint=f"blackhole escrow allow {format_tokens(need)}",
+                )
+            if min(await self._funds("finalized")) >= need or time.monotonic() > until:
+                return
+            await asyncio.sleep(0.2)
+
+    async def _funds(self, at: At) -> tuple[int, int]:
+        """(balance, allowance of the market) of the account, wei."""
+        return await asyncio.gather(
+            self.chain.read(self.hub.balance_of(self.account), at=at),
+            self.chain.read(self.hub.allowance_of(self.account, self.market.address), at=at),
+        )
 
     async def aclose(self) -> None:
         """Close the connections to nodes."""

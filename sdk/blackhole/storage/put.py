@@ -672,7 +672,10 @@ class Put:
             await deals.wait_for_block(self.core, seen)
 
     async def _give_up(self, row: deals.Row, reason: str) -> None:
-        """The chain does not take this deal: to another node with it."""
+        """The chain does not take this deal: sign it anew if it came too late, else to another node with it."""
+        if reason == "StartOutOfRange":
+            await self._step(PutStep.VOIDED, slots=[row.slot])
+            return
         if reason in {"InsufficientBalance", "InsufficientAllowance"}:
             await self._require_open_funds([row])
         await self._step(PutStep.VOIDED, slots=[row.slot])

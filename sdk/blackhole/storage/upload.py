@@ -19,6 +19,8 @@ AHEAD = 2
 """Segments encoded and not yet taken by all nodes."""
 TRIES = 4
 """How often a node that is busy (429, 503) is asked before another takes its place."""
+NO_MONEY = "insufficient_funds"
+"""What a node says that does not see the payer's money."""
 BUSY_SECONDS = 1.0
 """First pause before a busy node is asked again; it doubles."""
 
@@ -138,6 +140,8 @@ class Uploads:
             try:
                 await self._send(slot, self._positions[position][slot])
             except NodeError as error:
+                if error.code == NO_MONEY:
+                    raise  # another node would say the same
                 await self._destination.replace(slot, error)
                 position = 0  # the successor has nothing yet
                 continue
@@ -162,7 +166,9 @@ class Uploads:
                 await self._put(slot, piece)
                 break
             except NodeRefused as error:
-                if error.status not in {429, 503} or attempt == TRIES - 1:
+                # A node sees the payer's money a block or two after the chain has it.
+                later = error.status in {429, 503} or error.code == NO_MONEY
+                if not later or attempt == TRIES - 1:
                     raise
             await asyncio.sleep(pause)
             pause *= 2

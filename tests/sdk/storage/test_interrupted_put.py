@@ -1,0 +1,164 @@
+"""A put that is killed at any journalled step, or stopped by Ctrl-C, goes on with the same command and pays once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from blackhole.chain.bindings.storage_market import Opened
+from blackhole.face import portal
+from blackhole.storage.lane_book import MIB
+from blackhole.storage.put_journal import PutStep
+from storage_accounts import Account
+
+pytestmark = pytest.mark.timeout(180)
+
+POINTS = [
+    "started:1",
+    "salted:1:before",
+    "salted:1",
+    "encoded:1:before",
+    "encoded:1:torn",
+    "encoded:1",
+    "placed:1",
+    "staged:1",
+    "staged:7",
+    "sealed:1",
+    "agreed:1",
+    "agreed:10",
+    "submitted:1",
+    "opened:1:before",
+    "opened:1",
+    "listed:1:before",
+    "listed:1",
+]
+
+
+def command(account: Account, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    return [sys.executable, "-m", "blackhole.cli.app", "--json", "--yes", *arguments], account.environment
+
+
+def blackhole(account: Account, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    account.release()
+    line, base = command(account, *arguments)
+    return subprocess.run(line, env=base | environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def opened_by(account: Account) -> list[Opened]:
+    """Every agreement the chain ever opened for the account."""
+    connection = account.client.connection
+    topic = bytes(12) + bytes.fromhex(connection.account[2:])
+
+    async def read() -> list[Opened]:
+        from blackhole.chain.events import decode_log
+
+        last = (await connection.chain.block("latest")).number
+        logs = await connection.chain.logs(connection.market.address, [Opened.TOPIC, None, topic], 0, last)
+        return [event for event in map(decode_log, logs) if isinstance(event, Opened)]
+
+    return portal().run(read())
+
+
+def test_every_step_is_among_the_points() -> None:
+    # Replaced and voided need a failing node or a late block; they have tests of their own.
+    named = {PutStep(point.split(":")[0]) for point in POINTS}
+    assert named == set(PutStep) - {PutStep.REPLACED, PutStep.VOIDED}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_put_is_finished_by_the_same_command_and_paid_once(payer: Account, tmp_path: Path, point: str) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(MIB + 7))
+    arguments = ("storage", "put", str(file), "--profile", "dev", "--periods", "20")
+    before = payer.client.escrow.balance()
+    killed = blackhole(payer, *arguments, BLACKHOLE_CRASH_AT=f"put:{point}")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = blackhole(payer, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stored = json.loads(done.stdout)
+    listed_before = point in {"listed:1"}
+    agreements = opened_by(payer)
+    if listed_before:
+        # The first put was complete: what is left of it is cleared away, nothing is stored a second time.
+        assert stored["resumed"]
+    assert len(agreements) == 10
+    assert len({event.node for event in agreements}) == 10
+    assert before - payer.client.escrow.balance() == sum(event.terms.prepaid for event in agreements)
+    assert payer.client.storage.get(stored["cap"]).data == file.read_bytes()
+    assert len(payer.client.storage.ls()) == 1
+    left = [path.name for path in (payer.home / "journals").glob("put-*.journal")]
+    assert left == []
+    assert list((payer.home / "spool").glob("*/*")) == []
+
+
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(payer: Account, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(24 * MIB))
+    arguments = ("storage", "put", str(file), "--profile", "dev", "--periods", "20")
+    line, environment = command(payer, *arguments)
+    payer.release()
+    running = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    journals = payer.home / "journals"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any(
+        b'"encoded"' in path.read_bytes() for path in journals.glob("put-*.journal")
+    ):
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, out + err
+    assert json.loads(out)["error"]["code"] == "interrupted"
+    done = blackhole(payer, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stored = json.loads(done.stdout)
+    assert stored["resumed"]
+    assert len(opened_by(payer)) == 10
+    assert payer.client.storage.get(stored["cap"]).data == file.read_bytes()
+
+
+def test_a_changed_file_is_another_put(payer: Account, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(10_000))
+    arguments = ("storage", "put", str(file), "--profile", "dev", "--periods", "20")
+    assert blackhole(payer, *arguments, BLACKHOLE_CRASH_AT="put:encoded").returncode == -signal.SIGKILL
+    file.write_bytes(os.urandom(10_001))
+    stored = json.loads(blackhole(payer, *arguments).stdout)
+    assert not stored["resumed"]
+    assert payer.client.storage.get(stored["cap"]).data == file.read_bytes()
+
+
+def test_a_salt_is_never_used_twice(payer: Account, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(10_000))
+    arguments = ("storage", "put", str(file), "--profile", "dev", "--periods", "20")
+    for _ in range(3):
+        killed = blackhole(payer, *arguments, BLACKHOLE_CRASH_AT="put:salted")
+        assert killed.returncode == -signal.SIGKILL
+    journal = next((payer.home / "journals").glob("put-*.journal")).read_bytes()
+    salts = [part.split(b'"')[0] for part in journal.split(b'"salt":"')[1:]]
+    assert len(salts) == len(set(salts)) == 3
+
+
+def test_two_processes_do_not_work_at_one_put(payer: Account, tmp_path: Path, account: Callable[..., Account]) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(16 * MIB))
+    arguments = ("storage", "put", str(file), "--profile", "dev", "--periods", "20")
+    line, environment = command(payer, *arguments)
+    payer.release()
+    first = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list((payer.home / "journals").glob("put-*.journal")):
+        time.sleep(0.01)
+    second = blackhole(payer, *arguments)
+    out, _ = first.communicate(timeout=120)
+    assert first.returncode == 0, out
+    assert second.returncode in {8, 9}, second.stdout
+    assert json.loads(second.stdout)["error"]["code"] in {"journal_in_use", "key_in_use"}
+    assert len(opened_by(payer)) == 10
