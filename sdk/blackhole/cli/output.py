@@ -32,7 +32,7 @@ def plain(value: Any, key: str = "") -> Any:
     if isinstance(value, bool | float):
         return value
     if isinstance(value, int):
-        return str(value) if key.endswith("_wei") else int(value)
+        return str(int(value)) if key.endswith("_wei") else int(value)
     if isinstance(value, Iterable):
         return [plain(item, key) for item in value]
     return str(value)

@@ -334,7 +334,7 @@ class Put:
         if limit is not None and price > limit:
             raise PriceTooHigh(
                 f"Storing it costs {format_tokens(price)} HOLE, the limit is {format_tokens(limit)} HOLE.",
-                data={"price_wei": str(price), "limit_wei": str(limit), "excess_wei": str(price - limit)},
+                data={"price_wei": str(price), "limit_wei": str(int(limit)), "excess_wei": str(price - limit)},
             )
 
     async def _require_funds(self, rates: list[int]) -> None:

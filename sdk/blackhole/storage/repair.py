@@ -286,7 +286,7 @@ class Repair:
             if price > self.max_price:
                 raise PriceTooHigh(
                     f"The repair costs {format_tokens(price)} HOLE, the limit is {format_tokens(self.max_price)} HOLE.",
-                    data={"price_wei": str(price), "limit_wei": str(self.max_price)},
+                    data={"price_wei": str(price), "limit_wei": str(int(self.max_price))},
                 )
         await asyncio.gather(*(one(slot, offers.offered[node]) for slot, node in chosen.items()))
         return sorted(restored, key=lambda each: (each.segment, each.shard))

@@ -230,7 +230,7 @@ def _struct(declaration: str) -> TypedStruct:
 
 def _to_json(kind: str, value: Any) -> Json:
     if kind in (_WEI, "uint256"):
-        return str(value)
+        return str(int(value))  # an amount of `blackhole.units` prints tokens
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, tuple):

@@ -112,7 +112,7 @@ async def renew(core: StorageCore, cap: ReadCap, periods: int, *, max_price: int
     if max_price is not None and price > max_price:
         raise PriceTooHigh(
             f"Renewing costs {format_tokens(price)} HOLE, the limit is {format_tokens(max_price)} HOLE.",
-            data={"price_wei": str(price), "limit_wei": str(max_price)},
+            data={"price_wei": str(price), "limit_wei": str(int(max_price))},
         )
     await core.require_funds(price)
     return await _apply(core, [(each, change, (), quote) for each, change, quote in plans], failed)

@@ -18,7 +18,10 @@ NODES = 14
 
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    """The network, its clock held: periods end when a test says so. BLACKHOLE_TEST_DEVNET names a running one instead (for quick turns while writing tests)."""
+    """The network, its clock held: periods end when a test says so.
+
+    BLACKHOLE_TEST_DEVNET names a running one instead, for quick turns while writing tests.
+    """
     if running := os.environ.get("BLACKHOLE_TEST_DEVNET"):
         yield Devnet(Path(running))
         return

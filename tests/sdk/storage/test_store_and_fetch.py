@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from blackhole.devnet.handle import Devnet
-from blackhole.errors import CapError, InputError, InsufficientFunds, NotEnoughShards, PriceTooHigh
+from blackhole.errors import CapError, InputError, InsufficientFunds, IntegrityError, PriceTooHigh
 from blackhole.protocol import MICRO
 from blackhole.storage.lane_book import MIB, cost_micro
 from storage_accounts import Account
@@ -159,7 +159,7 @@ def test_too_few_good_nodes_give_an_error_and_no_file(payer: Account, network: D
     stored = payer.client.storage.put(os.urandom(MIB), profile="dev", periods=5)
     for node in stored.nodes[:8]:
         corrupt(network, node)
-    with pytest.raises(NotEnoughShards) as raised:
+    with pytest.raises(IntegrityError) as raised:
         payer.client.storage.get(stored.cap, tmp_path / "out")
     assert len(raised.value.data["nodes"]) == 8  # type: ignore[arg-type]
     assert not any(path.name.startswith((".out", "out")) for path in tmp_path.iterdir())

@@ -234,3 +234,11 @@ def test_malformed_grants_are_refused() -> None:
     for malformed in (b"", good[:-1], good + b"\0", good * (MAX_LINKS + 1)):
         with pytest.raises(IntegrityError):
             GrantChain.decode(malformed)
+
+
+def test_amounts_in_tokens_travel_as_wei() -> None:
+    from blackhole.units import Tokens
+
+    policy = Policy("0x" + "11" * 20, bytes(32), Tokens("2"), Tokens("0.5"), bytes(32), 1, 1)
+    assert (policy.to_json()["max_rate"], policy.to_json()["budget"]) == (str(2 * 10**18), str(5 * 10**17))
+    assert Policy.from_json(policy.to_json()) == policy

@@ -1,0 +1,176 @@
+"""Status, renewal, removal, repair on a network of real processes whose clock the tests step."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from blackhole.devnet.handle import Devnet
+from blackhole.errors import CapError, PriceTooHigh
+from blackhole.storage.caps import parse_cap
+from blackhole.storage.lane_book import MIB
+from blackhole.storage.types import StoredObject
+from blackhole.units import Tokens
+from storage_accounts import Account
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def killed(network: Devnet) -> Iterator[Callable[[int], None]]:
+    """Kills nodes; they run again after the test."""
+    dead: list[int] = []
+
+    def kill(node: int) -> None:
+        network.kill(node)
+        dead.append(node)
+
+    yield kill
+    for node in dead:
+        network.start(node)
+
+
+def store(payer: Account, size: int = MIB, periods: int = 60) -> tuple[StoredObject, bytes]:
+    data = os.urandom(size)
+    return payer.client.storage.put(data, profile="dev", periods=periods, name="object"), data
+
+
+def states(payer: Account, cap: str) -> dict[str, int]:
+    """How many shards are in which state."""
+    found: dict[str, int] = {}
+    for row in payer.client.storage.status(cap).rows:
+        if row.segment >= 0:
+            found[row.state] = found.get(row.state, 0) + 1
+    return found
+
+
+def test_a_whole_object_is_full_for_every_kind_of_cap(payer: Account) -> None:
+    stored, _ = store(payer)
+    verify = parse_cap(stored.cap).verify_cap.text
+    for cap in (stored.cap, stored.repair_cap, verify, "object"):
+        status = payer.client.storage.status(cap)
+        assert (status.state, status.healthy, status.needed, status.shards, status.exit_code) == ("full", 10, 3, 10, 0)
+        assert status.paid_until == stored.end
+
+
+def test_silent_nodes_are_unconfirmed_not_lost(payer: Account, killed: Callable[[int], None]) -> None:
+    stored, data = store(payer)
+    for node in stored.nodes[:3]:
+        killed(node)
+    status = payer.client.storage.status(stored.cap)
+    assert (status.state, status.exit_code) == ("degraded", 3)
+    assert states(payer, stored.cap) == {"healthy": 7, "unconfirmed": 3}
+    assert payer.client.storage.get(stored.cap).data == data
+
+
+def test_too_few_nodes_are_unreadable(payer: Account, killed: Callable[[int], None]) -> None:
+    stored, _ = store(payer)
+    for node in stored.nodes[:8]:
+        killed(node)
+    status = payer.client.storage.status(stored.cap)
+    assert (status.state, status.exit_code) == ("unreadable", 4)
+
+
+def test_renewal_moves_the_end_and_keeps_within_the_limit(payer: Account) -> None:
+    stored, _ = store(payer, periods=20)
+    with pytest.raises(PriceTooHigh):
+        payer.client.storage.renew(stored.cap, 10, max_price=1)
+    before = payer.client.escrow.balance()
+    kept = payer.client.storage.renew(stored.cap, 10)
+    assert (len(kept.agreements), kept.failed, kept.end) == (10, {}, stored.end + 10)
+    assert before - payer.client.escrow.balance() == kept.cost == stored.quote.rate * 10
+    assert payer.client.storage.status(stored.cap).paid_until == stored.end + 10
+    assert payer.client.storage.ls()[0].end == stored.end + 10
+
+
+def test_removal_gives_everything_up_and_forgets_the_cap(payer: Account) -> None:
+    stored, _ = store(payer)
+    kept = payer.client.storage.remove(stored.cap)
+    assert (len(kept.agreements), kept.terminated, kept.failed) == (10, (), {})
+    assert payer.client.storage.ls() == []
+    assert states(payer, stored.cap) == {"missing": 10}
+
+
+def test_the_owner_repairs_and_the_bytes_are_the_same(
+    payer: Account, network: Devnet, killed: Callable[[int], None]
+) -> None:
+    stored, data = store(payer, size=2 * MIB)
+    lost = stored.nodes[:3]
+    for node in lost:
+        killed(node)
+    done = payer.client.storage.repair(stored.cap, silent=True)
+    assert done.failed == {}
+    assert {(row.segment, row.shard) for row in done.restored} == {(0, 0), (0, 1), (0, 2)}
+    assert not {row.node for row in done.restored} & set(stored.nodes)
+    assert states(payer, stored.cap) == {"healthy": 10}
+    # Only the new nodes and one old one are left: the restored shards themselves are read.
+    for node in stored.nodes[4:]:
+        killed(node)
+    fetched = payer.client.storage.get(stored.cap)
+    assert fetched.data == data
+    assert len(set(fetched.served) & {row.node for row in done.restored}) >= 2
+
+
+def test_nothing_lost_costs_nothing(payer: Account) -> None:
+    stored, _ = store(payer)
+    before = payer.client.escrow.balance()
+    assert payer.client.storage.repair(stored.cap).restored == ()
+    assert payer.client.escrow.balance() == before
+
+
+def test_another_accounts_object_is_not_repaired_without_an_order(account: Callable[..., Account]) -> None:
+    owner, other = account(), account()
+    stored, _ = store(owner)
+    with pytest.raises(CapError):
+        other.client.storage.repair(stored.repair_cap)
+
+
+def test_a_repairer_restores_by_order_without_any_secret_of_the_owner(
+    account: Callable[..., Account], network: Devnet, killed: Callable[[int], None], tmp_path: Path
+) -> None:
+    owner, repairer = account(), account(hole="5", allowed="0")
+    stored, data = store(owner, size=2 * MIB)
+    order = owner.client.storage.repair_order(stored.cap, budget=Tokens("5"))
+    file = tmp_path / "order.json"
+    file.write_text(json.dumps(order.to_json()))
+    lost = stored.nodes[:3]
+    for node in lost:
+        killed(node)
+    wait_for_misses(owner, network, lost)
+    owner.release()
+    repairer.release()
+    command = [sys.executable, "-m", "blackhole.storage.repairer", str(file)]
+    run = subprocess.run(command, env=repairer.environment, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [row["event"] for row in rows].count("restored") == 3
+    assert states(owner, stored.cap) == {"healthy": 10}
+    assert owner.client.storage.get(stored.cap).data == data
+    key, cap = owner.key_file.read_text(), stored.cap
+    for path in [file, *(each for each in repairer.home.rglob("*") if each.is_file())]:
+        content = path.read_bytes()
+        assert key.encode() not in content
+        assert bytes.fromhex(key) not in content
+        assert cap.encode() not in content
+
+
+def wait_for_misses(owner: Account, network: Devnet, nodes: tuple[int, ...]) -> None:
+    """Step the clock until the chain has a reported miss of each node."""
+    from blackhole.face import portal
+
+    connection = owner.client.connection
+
+    async def misses() -> list[int]:
+        ledgers = await connection.chain.read_many([connection.market.ledger_of(node) for node in nodes])
+        return [ledger.misses for ledger in ledgers]
+
+    for _ in range(12):
+        if all(portal().run(misses())):
+            return
+        network.advance()
+    raise AssertionError("no misses were reported")
