@@ -28,6 +28,12 @@ def memory(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
+def cpu(pid: int) -> float:
+    """Seconds of CPU a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def plugin_pid(node: RunningNode) -> int:
     status = node.folder.read_status()
     assert status is not None
@@ -42,6 +48,8 @@ async def test_a_node_at_rest_stays_below_its_memory(market: Market, tmp_path: P
     node = await market.node(tmp_path / "node")
     await node.start()
     try:
+        assert node.process is not None
+        print({"supervisor": cpu(node.process.pid), "storage": cpu(plugin_pid(node))}, "s of CPU to start")
         payer = await market.payer()
         await node.deal(payer, [os.urandom(3 * 2**20)])
         await market.final()
