@@ -22,7 +22,7 @@ interface IStorageMarketTypes {
         uint32 node;
         uint24 position; // in the node's sum tree
         uint48 leaves;
-        uint32 start; // first period paid
+        uint32 start; // first period it owes proofs for; moves on when an emptied deal is filled again
         uint32 end; // first period no longer paid
         uint32 settledTo; // first period not yet settled
         uint32 rateSince; // from this period on `rate`, before it `oldRate`

@@ -218,6 +218,8 @@ abstract contract MarketDeals is MarketBase, IStorageDeals {
         if (a.root != c.root) a.root = c.root;
         if (c.leaves == leaves) return 0;
         a.leaves = c.leaves;
+        // A deal filled again owes nothing for the periods it was empty.
+        if (leaves == 0 && a.start < _current()) a.start = _current();
         uint256 total = uint256(ledger.leaves) - leaves + c.leaves;
         if (total > type(uint48).max) revert ContentInvalid();
         ledger.leaves = uint48(total);

@@ -74,7 +74,10 @@ abstract contract MarketProofs is MarketBase, IStorageMarket {
         // A run of misses begins after the last proof; each period counts once.
         if (p < ledger.missedTo || p <= ledger.lastProven) revert NotMissed(node, p);
         Agreement storage a = $.agreements[id];
-        if (a.node != node || !_isLive(a.status) || p < a.start || p >= a.end) revert NotInForce(id, p);
+        // A deal without leaves owes nothing: there is nothing its node could prove.
+        if (a.node != node || !_isLive(a.status) || a.leaves == 0 || p < a.start || p >= a.end) {
+            revert NotInForce(id, p);
+        }
         ledger.missedTo = p + 1;
         uint8 misses = ++ledger.misses;
         uint256 amount;

@@ -76,12 +76,13 @@ class Reporter:
         return False
 
     async def _in_force(self, node: int, period: int) -> int | None:
-        """A deal of `node` that was in force in `period` and is not closed."""
+        """A deal of `node` that was in force in `period`, has leaves and is not closed."""
         market, read = self.watch.market, self.watch.chain.read_many
         (ledger,) = await read([market.ledger_of(node)])
         ids = list(await read([market.id_at(node, i) for i in range(min(ledger.positions, POSITIONS))]))
         deals = await read([market.agreement_of(found) for found in ids])
         for found, deal in zip(ids, deals, strict=True):
-            if deal.node == node and deal.status in OPEN_STATES and deal.start <= period < deal.end:
+            in_force = deal.node == node and deal.status in OPEN_STATES and deal.start <= period < deal.end
+            if in_force and deal.leaves:
                 return found
         return None
