@@ -302,7 +302,8 @@ def status(
         cells = [(r.segment, r.shard, r.node or "-", r.state) for r in found.rows if r.segment >= 0]
         lines += ["", table(["SEGMENT", "SHARD", "NODE", "STATE"], cells)]
     if found.state == "degraded":
-        lines.append(f"next: blackhole storage repair {cap[:24]}{'…' if len(cap) > 24 else ''}")
+        silent = "" if counts.get("missing") or counts.get("suspect") else " --silent"
+        lines.append(f"next: blackhole storage repair {cap[:24]}{'…' if len(cap) > 24 else ''}{silent}")
     emit(data, "\n".join(lines))
     if found.exit_code:
         raise typer.Exit(found.exit_code)
@@ -414,6 +415,9 @@ def repair(
     }
     for which, reason in done.failed.items():
         note(f"shard {which}: {reason}")
+    waiting = sum(row.state == "unconfirmed" for row in done.before.rows if row.segment >= 0)
+    if waiting and not done.restored:
+        note(f"{waiting} shards are on silent nodes that missed no proof yet: wait, or add --silent")
     emit(data, f"restored {len(done.restored)} shards for {hole(done.cost)}" if done.restored else "nothing is lost")
     if done.failed:
         raise typer.Exit(3)
