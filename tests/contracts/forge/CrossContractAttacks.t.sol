@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IStakeManager} from "../../../contracts/interfaces/IStakeManager.sol";
 import {Content, MarketFixture} from "./MarketFixture.sol";
 
 /// @dev Attacks where market, vault and bank meet: each promise is kept by one and broken through another.
@@ -74,5 +75,31 @@ contract CrossContractAttacksTest is MarketFixture {
         uint32 filled = market.currentPeriod();
         miss(node, filled, id);
         assertEq(market.ledgerOf(node).misses, 1);
+    }
+
+    // ------------------------------------------------------------------------------------------------- the reserve
+
+    // A deal long over and never closed must not lower, when it is closed at last, what a later deal reserved.
+    function test_attack_a_freed_reserve_is_given_back_a_second_time() public {
+        uint256 own = _openFor(other, big, 1);
+        toPeriod(p + 3);
+        vm.warp(vault.stakeOf(other, SERVICE).reservedUntil + 60 days);
+        pass(1);
+        address staker = keysOf[other].owner;
+        vm.prank(staker);
+        vault.unreserve(other, SERVICE);
+        assertEq(reserved(other), 0);
+        uint256 victim = _openFor(other, content("victim", 90), 60);
+        assertEq(reserved(other), 90 * COLLATERAL);
+        market.close(own);
+        assertEq(reserved(other), 90 * COLLATERAL, "what backs a live deal");
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IStakeManager.InsufficientFreeStake.selector, 1000 * HOLE - 90 * COLLATERAL, 1000 * HOLE
+            )
+        );
+        vm.prank(staker);
+        vault.requestExit(other, SERVICE, 1000 * HOLE);
+        assertGt(market.agreementOf(victim).end, market.currentPeriod());
     }
 }
