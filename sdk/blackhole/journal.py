@@ -94,6 +94,25 @@ class Journal(Generic[StepT]):
             raise
 
     @classmethod
+    def peek(cls, path: str | os.PathLike[str], kind: str, steps: type[StepT]) -> list[Record[StepT]]:
+        """Its whole records as they are now, without holding it: another process may be writing. Nothing is mended.
+
+        Empty when there is no such file. Raises `JournalError`, `DiskError` as `open` does.
+        """
+        path = Path(path)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise DiskError(f"cannot read {path}: {error.strerror}") from error
+        frames, _ = _frames(content, path)
+        reader = cls(path, kind, steps, -1, FileLock(path), len(content))
+        for header in frames[:1]:
+            reader._check_header(header)
+        return [record for payload in frames[1:] for record in reader._parse(payload)]
+
+    @classmethod
     def _open_locked(cls, path: Path, kind: str, steps: type[StepT], lock: FileLock) -> Journal[StepT]:
         descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
         try:
@@ -185,6 +204,12 @@ class Journal(Generic[StepT]):
             if descriptor is not None:
                 os.close(descriptor)
                 self._lock.release()
+
+    def remove(self) -> None:
+        """Delete it and its lock, and close it. For journals whose name is used once."""
+        self.path.unlink(missing_ok=True)
+        self._lock.path.unlink(missing_ok=True)
+        self.close()
 
     def foreign(self) -> bool:
         """True in a forked child of the process that opened it: there it can only be closed."""

@@ -134,6 +134,29 @@ def test_second_holder_is_told_who_has_it(tmp_path: Path) -> None:
     assert reopen(path) == []
 
 
+def test_a_held_journal_can_be_peeked_at_and_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    assert Journal.peek(path, "test", Step) == []
+    assert not path.exists()
+    with Journal.open(path, "test", Step) as journal:
+        journal.append(Step.SIGNED, nonce=1)
+        torn = path.read_bytes() + b"\0\0\0\x40half"
+        path.write_bytes(torn)
+        assert [record["nonce"] for record in Journal.peek(path, "test", Step)] == [1]
+        assert path.read_bytes() == torn
+    with pytest.raises(JournalError, match="not of 'other'"):
+        Journal.peek(path, "other", Step)
+
+
+def test_a_removed_journal_leaves_no_file(tmp_path: Path) -> None:
+    folder = tmp_path / "journals"
+    journal = Journal.open(folder / "a", "test", Step)
+    journal.append(Step.SIGNED, nonce=1)
+    journal.remove()
+    assert list(folder.iterdir()) == []
+    assert reopen(folder / "a") == []
+
+
 def test_a_forked_child_cannot_write_into_its_parents_journal(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with Journal.open(path, "test", Step) as journal:

@@ -29,6 +29,8 @@ EARLY_SECONDS = 60
 """A deal starts with the next period, unless that begins so soon that the transaction may miss it."""
 NOT_OPENED = "NotOpened"
 """The chain gives no reason: out of gas, or the transaction was dropped. Worth another try."""
+TOO_LATE = "StartOutOfRange"
+"""How the market refuses Terms whose first period has come. They can open no more, so others may be signed."""
 NO_ACCOUNT = "0x" + "00" * 20
 
 

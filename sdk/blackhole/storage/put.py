@@ -25,7 +25,7 @@ from blackhole.errors import (
     NoFreeNodes,
     PriceTooHigh,
 )
-from blackhole.journal import Journal
+from blackhole.journal import Journal, Record
 from blackhole.protocol import INLINE_MAX, LEAF, SEGMENT
 from blackhole.storage import deals, quotes
 from blackhole.storage.agreement_tree import Piece, PieceList
@@ -149,27 +149,21 @@ class Put:
     def _find(cls, core: StorageCore, source: Source, options: PutOptions) -> Journal[PutStep] | None:
         if source.identity is None:
             return None
+        wanted = (source.identity, options.profile, options.periods, core.chain_id, core.market.address, core.account)
+
+        def fits(records: list[Record[PutStep]]) -> bool:
+            started = PutState.replay(records).started
+            names = ("identity", "profile", "periods", "chain_id", "market", "payer")
+            return tuple(started.get(name) for name in names) == wanted
+
         for path in sorted(core.connection.home.journals.glob("put-*.journal")):
+            # Other processes may be at their own files: only the journal of this one has to be free.
+            if not fits(Journal.peek(path, KIND, PutStep)):
+                continue
             journal = Journal.open(path, KIND, PutStep)
-            started = PutState.replay(journal.records()).started
-            wanted = (
-                source.identity,
-                options.profile,
-                options.periods,
-                core.chain_id,
-                core.market.address,
-                core.account,
-            )
-            if (
-                started.get("identity"),
-                started.get("profile"),
-                started.get("periods"),
-                started.get("chain_id"),
-                started.get("market"),
-                started.get("payer"),
-            ) == wanted:
+            if fits(journal.records()):
                 return journal
-            journal.close()
+            journal.remove()  # it was done in the meantime, and gone: this one is empty
         return None
 
     # ------------------------------------------------------------------------------------------------------ run
@@ -186,9 +180,9 @@ class Put:
             else:
                 quote = self._restored_quote()
             stored = await self._list(quote)
+            self.journal.remove()
         finally:
             self.journal.close()
-        self.journal.path.unlink(missing_ok=True)
         await asyncio.to_thread(self._spools.remove)
         return stored
 
@@ -661,7 +655,7 @@ class Put:
                     reason = result.skipped.get(row.slot)
                     if reason in {"NodeIsProving", deals.NOT_OPENED}:
                         busy.append(row)
-                    elif reason is not None:
+                    elif reason is not None and reason != deals.TOO_LATE:  # too late: voided in the next round
                         await self._give_up(row, reason)
             if not busy:
                 return

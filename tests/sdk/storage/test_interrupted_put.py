@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from blackhole.chain.bindings.storage_market import Opened
 from blackhole.face import portal
+from blackhole.journal import Journal
 from blackhole.storage.lane_book import MIB
-from blackhole.storage.put_journal import PutStep
+from blackhole.storage.put_journal import KIND, PutStep
 from storage_accounts import Account
 
 pytestmark = pytest.mark.timeout(180)
@@ -162,3 +163,18 @@ def test_two_processes_do_not_work_at_one_put(payer: Account, tmp_path: Path, ac
     assert second.returncode in {8, 9}, second.stdout
     assert json.loads(second.stdout)["error"]["code"] in {"journal_in_use", "key_in_use"}
     assert len(opened_by(payer)) == 10
+
+
+def test_only_the_put_of_the_same_file_is_in_the_way(payer: Account, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(os.urandom(MIB))
+    other.write_bytes(os.urandom(MIB + 1))
+    blackhole(payer, "storage", "put", str(one), "--profile", "dev", BLACKHOLE_CRASH_AT="put:placed:1")
+    (path,) = (payer.home / "journals").glob("put-*.journal")
+    with Journal.open(path, KIND, PutStep):
+        done = blackhole(payer, "storage", "put", str(other), "--profile", "dev")
+        assert done.returncode == 0, done.stdout
+        refused = blackhole(payer, "storage", "put", str(one), "--profile", "dev")
+        assert (refused.returncode, json.loads(refused.stdout)["error"]["code"]) == (9, "journal_in_use")
+    assert blackhole(payer, "storage", "put", str(one), "--profile", "dev").returncode == 0
+    assert list((payer.home / "journals").glob("put-*")) == []
