@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,14 @@ class Inventory:
     held: tuple[Held, ...]
     ledgers: Mapping[int, Ledger]
     places: Mapping[bytes, tuple[Held, ...]] = field(default_factory=dict)
+
+    def holding(self, roots: Collection[bytes]) -> list[Held]:
+        """The live agreements known to hold any of these pieces. The payer's other objects have others."""
+        return [
+            each
+            for each in self.held
+            if each.live and each.pieces is not None and any(piece.root in roots for piece in each.pieces.pieces)
+        ]
 
 
 async def agreements_of(core: StorageCore, payer: str) -> list[int]:

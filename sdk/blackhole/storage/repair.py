@@ -29,7 +29,7 @@ from blackhole.storage.inventory import infer
 from blackhole.storage.manifest import SegmentsManifest
 from blackhole.storage.masking import ShardMasks
 from blackhole.storage.segment_read import ShardRebuilder
-from blackhole.storage.status import examine, lists_of
+from blackhole.storage.status import examine, lists_of, roots_of
 from blackhole.storage.sum_tree import encode_path
 from blackhole.storage.terms import Policy, Terms, Upload
 from blackhole.units import format_tokens
@@ -45,6 +45,8 @@ PERMIT_SECONDS = 86_400
 PART = 256 * 2**10
 OPEN_TRIES = 60
 """How often, half a second apart, an agreement is tried while its new node is proving."""
+TERMS_TRIES = 3
+"""How often Terms are signed anew because their first period came before they were open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,8 @@ class Repair:
         slots = sorted({shard for _, shard in files})
         clock = await self.core.clock()
         start = deals.start_period(clock)
-        ends = [held.agreement.end for held in reader.inventory.held if held.live]
+        ours = reader.inventory.holding(roots_of(self.cap.piece, manifest.segments))
+        ends = [held.agreement.end for held in ours]
         end = max(max(ends, default=start + 1), start + 1)
         failing = {row.node for row in before.rows if row.node is not None and row.state != "healthy"}
         keeping = {
@@ -269,13 +272,11 @@ class Repair:
             try:
                 await self._upload(slot, offered, files, manifest)
                 if self.order is None:
-                    restored.extend(
-                        await self._open_own(reader, manifest, slot, offered, pieces[slot], files, start, end)
-                    )
+                    restored.extend(await self._open_own(manifest, slot, offered, pieces[slot], files, end))
                 else:
                     for at, shard in sorted(files):
                         if shard == slot:
-                            restored.append(await self._open_by_policy(reader, manifest, at, slot, offered, start))
+                            restored.append(await self._open_by_policy(reader, manifest, at, slot, offered))
             except BlackholeError as error:
                 for at, shard in files:
                     if shard == slot and not any((r.segment, r.shard) == (at, slot) for r in restored):
@@ -317,19 +318,34 @@ class Repair:
 
     async def _open_own(
         self,
-        reader: ObjectReader,
         manifest: SegmentsManifest,
         slot: int,
         offered: Offered,
         shards: list[Piece],
         files: Mapping[tuple[int, int], Path],
-        start: int,
         end: int,
     ) -> list[Replacement]:
         """One agreement of the owner over everything the slot lost."""
         listed = PieceList((*shards, *(block.piece for block in manifest.encode())))
+        reason = deals.NOT_OPENED
+        for _ in range(TERMS_TRIES):
+            identity, reason = await self._open_from_now(slot, offered, listed, end)
+            if identity:
+                return [
+                    Replacement(at, slot, "", identity, offered.node, piece.root.hex(), piece.leaves)
+                    for (at, shard), piece in zip([key for key in sorted(files) if key[1] == slot], shards, strict=True)
+                ]
+            if reason != deals.TOO_LATE:
+                break
+        raise NodeError(f"The chain refused the deal with node {offered.node}: {reason}.")
+
+    async def _open_from_now(self, slot: int, offered: Offered, listed: PieceList, end: int) -> tuple[str, str]:
+        """The id of an agreement that starts with the next period, or empty and why not."""
+        start = deals.start_period(await self.core.clock())
         rate = -(-offered.rate * listed.leaves // offered.leaves)
-        terms = deals.draft(self.core, offered.reached, listed, rate=rate, start=start, end=end, repair_share=0)
+        terms = deals.draft(
+            self.core, offered.reached, listed, rate=rate, start=start, end=max(end, start + 1), repair_share=0
+        )
         await self.core.require_funds(terms.prepaid)
         signature = await deals.ask_signature(
             self.core, offered.reached, terms, listed, (offered.row, offered.signature)
@@ -340,21 +356,28 @@ class Repair:
             result = await deals.open_batch(self.core, [row])
             if slot in result.opened:
                 self.cost += terms.prepaid
-                identity = hex(result.opened[slot])
-                return [
-                    Replacement(at, slot, "", identity, offered.node, piece.root.hex(), piece.leaves)
-                    for (at, shard), piece in zip([key for key in sorted(files) if key[1] == slot], shards, strict=True)
-                ]
+                return hex(result.opened[slot]), ""
             reason = result.skipped.get(slot, reason)
             if reason not in {"NodeIsProving", deals.NOT_OPENED}:
                 break
             await asyncio.sleep(0.5)
-        raise NodeError(f"The chain refused the deal with node {offered.node}: {reason}.")
+        return "", reason
 
     async def _open_by_policy(
-        self, reader: ObjectReader, manifest: SegmentsManifest, at: int, slot: int, offered: Offered, start: int
+        self, reader: ObjectReader, manifest: SegmentsManifest, at: int, slot: int, offered: Offered
     ) -> Replacement:
         """One agreement under the owner's policy over one lost shard."""
+        for _ in range(TERMS_TRIES - 1):
+            try:
+                return await self._open_by_policy_from_now(reader, manifest, at, slot, offered)
+            except Reverted as error:
+                if type(error.decoded).__name__ != deals.TOO_LATE:
+                    raise
+        return await self._open_by_policy_from_now(reader, manifest, at, slot, offered)
+
+    async def _open_by_policy_from_now(
+        self, reader: ObjectReader, manifest: SegmentsManifest, at: int, slot: int, offered: Offered
+    ) -> Replacement:
         from eth_abi.abi import encode
 
         from blackhole.chain.bindings.storage_market import Policy as PolicyStruct
@@ -365,6 +388,7 @@ class Repair:
         lost = self._lost_agreement(reader, piece)
         assert lost.pieces is not None
         listed = PieceList((piece,))
+        start = deals.start_period(await self.core.clock())
         end = max(lost.agreement.end, start + 1)
         rate = -(-offered.rate * piece.leaves // offered.leaves)
         terms = deals.draft(

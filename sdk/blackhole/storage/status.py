@@ -86,8 +86,8 @@ def _summary(
     state = "full" if healthy >= wanted and manifests else "degraded"
     if readable < needed or not manifests:
         state = "unreadable"
-    holding = {row.node for row in rows if row.node is not None}
-    held = [each for each in inventory.held if each.node in holding]
+    # A node may hold other objects of this payer under other agreements, which end at other times.
+    held = inventory.holding(roots_of(reader.cap.piece, segments))
     nodes: dict[int, dict[str, object]] = {}
     for each in held:
         ledger = inventory.ledgers[each.node]
@@ -114,6 +114,11 @@ def _summary(
         rows=rows,
         nodes=nodes,
     )
+
+
+def roots_of(manifest_piece: Piece, segments: tuple[Segment, ...]) -> set[bytes]:
+    """Roots of an object's own pieces: its manifest and its shards."""
+    return {manifest_piece.root, *(piece.root for segment in segments for piece in segment.pieces)}
 
 
 def lists_of(manifest_piece: Piece, manifest: SegmentsManifest) -> list[PieceList]:

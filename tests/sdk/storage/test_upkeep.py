@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from blackhole.devnet.handle import Devnet
 from blackhole.errors import CapError, PriceTooHigh
+from blackhole.face import portal
+from blackhole.storage import deals
 from blackhole.storage.caps import parse_cap
 from blackhole.storage.lane_book import MIB
 from blackhole.storage.types import StoredObject
 from blackhole.units import Tokens
 from storage_accounts import Account
+
+if TYPE_CHECKING:
+    from blackhole.storage.core import StorageCore
+    from blackhole.storage.directory import Reached
+    from blackhole.storage.terms import Terms
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -76,6 +85,15 @@ def test_too_few_nodes_are_unreadable(payer: Account, killed: Callable[[int], No
     assert (status.state, status.exit_code) == ("unreadable", 4)
 
 
+def test_what_else_the_payer_stores_says_nothing_of_an_object(payer: Account) -> None:
+    short, _ = store(payer, periods=20)
+    long, _ = store(payer, periods=60)
+    for stored in (short, long):
+        status = payer.client.storage.status(stored.cap)
+        assert status.paid_until == stored.end
+        assert {row["agreement"] for row in status.nodes.values()} == set(stored.agreements)
+
+
 def test_renewal_moves_the_end_and_keeps_within_the_limit(payer: Account) -> None:
     stored, _ = store(payer, periods=20)
     with pytest.raises(PriceTooHigh):
@@ -114,6 +132,42 @@ def test_the_owner_repairs_and_the_bytes_are_the_same(
     fetched = payer.client.storage.get(stored.cap)
     assert fetched.data == data
     assert len(set(fetched.served) & {row.node for row in done.restored}) >= 2
+
+
+def ends(payer: Account, agreements: Iterable[str]) -> set[int]:
+    connection = payer.client.connection
+    calls = [connection.market.agreement_of(int(each, 16)) for each in agreements]
+    return {agreement.end for agreement in portal().run(connection.chain.read_many(calls))}
+
+
+def test_repair_pays_until_the_end_of_its_own_object(payer: Account, killed: Callable[[int], None]) -> None:
+    short, _ = store(payer, periods=20)
+    store(payer, periods=60)
+    killed(short.nodes[0])
+    done = payer.client.storage.repair(short.cap, silent=True)
+    assert len(done.restored) == 1
+    assert ends(payer, [row.agreement for row in done.restored]) == {short.end}
+
+
+def test_terms_whose_first_period_came_before_they_were_open_are_signed_anew(
+    payer: Account, network: Devnet, killed: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, _ = store(payer)
+    killed(stored.nodes[0])
+    sign, signed = deals.ask_signature, []
+
+    async def late(core: StorageCore, reached: Reached, terms: Terms, *rest: Any, **more: Any) -> bytes:
+        signature = await sign(core, reached, terms, *rest, **more)
+        if not signed:
+            await asyncio.to_thread(network.advance, 3, wait=False)
+        signed.append(terms)
+        return signature
+
+    monkeypatch.setattr(deals, "ask_signature", late)
+    done = payer.client.storage.repair(stored.cap, silent=True)
+    assert (len(done.restored), done.failed) == (1, {})
+    assert signed[-1].start > signed[0].start + 1
+    assert done.cost == signed[-1].prepaid
 
 
 def test_nothing_lost_costs_nothing(payer: Account) -> None:
@@ -161,8 +215,6 @@ def test_a_repairer_restores_by_order_without_any_secret_of_the_owner(
 
 def wait_for_misses(owner: Account, network: Devnet, nodes: tuple[int, ...]) -> None:
     """Step the clock until the chain has a reported miss of each node."""
-    from blackhole.face import portal
-
     connection = owner.client.connection
 
     async def misses() -> list[int]:
