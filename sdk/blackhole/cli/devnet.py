@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blackhole.cli import output
+from blackhole.cli.context import current
 
 if TYPE_CHECKING:
     from blackhole.devnet.handle import Devnet
@@ -18,9 +19,19 @@ Node = Annotated[int, typer.Argument(min=1, help="Id of the node, see blackhole 
 
 
 def _devnet() -> Devnet:
+    """The devnet of this folder or of $BLACKHOLE_DEVNET, else the one whose network this shell has selected."""
+    from pathlib import Path
+
+    from blackhole.devnet.folder import RunFolder
     from blackhole.devnet.handle import Devnet
 
-    return Devnet()
+    run, selected = RunFolder.default(), current().network
+    if not run.path.exists() and not RunFolder.named() and selected is not None:
+        place = Path(selected).absolute()
+        beside = RunFolder(place if place.is_dir() else place.parent)
+        if beside.state.exists():
+            run = beside
+    return Devnet(run)
 
 
 @app.command()

@@ -19,8 +19,13 @@ class RunFolder:
     @classmethod
     def default(cls) -> RunFolder:
         """The run folder of this shell: `$BLACKHOLE_DEVNET` or `.blackhole/devnet` here."""
-        named = os.environ.get(FOLDER_VARIABLE)
+        named = cls.named()
         return cls((Path(named) if named else Path.cwd() / ".blackhole" / "devnet").absolute())
+
+    @staticmethod
+    def named() -> str | None:
+        """What `$BLACKHOLE_DEVNET` says, None if nothing."""
+        return os.environ.get(FOLDER_VARIABLE) or None
 
     @property
     def network(self) -> Path:

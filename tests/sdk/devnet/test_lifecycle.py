@@ -104,6 +104,23 @@ def test_keys_and_folder_are_their_owners_alone(net: Devnet) -> None:
     assert not any(key in command for command in commands)
 
 
+def test_another_folder_finds_it_by_the_selected_network(net: Devnet, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "BLACKHOLE_DEVNET"}
+    for selected in (net.network, net.folder.path):
+        environment["BLACKHOLE_NETWORK"] = str(selected)
+        done = subprocess.run(
+            [*CLI, "--json", "devnet", "status"],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        assert json.loads(done.stdout)["network"] == str(net.network)
+
+
 def test_an_unknown_node_is_an_error_with_a_next_step(net: Devnet) -> None:
     with pytest.raises(DevnetError, match="no node 7") as caught:
         net.kill(7)
