@@ -68,7 +68,9 @@ class LazyGroup(TyperGroup):
             # One look for all groups, no import of rich, completion installed from the root only.
             group.rich_markup_mode = None
             group._add_completion = False
-            group.info.no_args_is_help = True
+            # A group that is a command itself (doctor) runs when it stands alone.
+            alone = group.registered_callback is not None and group.registered_callback.invoke_without_command is True
+            group.info.no_args_is_help = not alone
             group.info.help = group.info.help or GROUPS[cmd_name][1]
             self.commands[cmd_name] = typer.main.get_group(group)
         return self.commands[cmd_name]

@@ -63,6 +63,13 @@ def test_no_command_shows_help_and_code_2() -> None:
     assert "Commands:" in done.stderr
 
 
+def test_the_doctor_looks_when_called_alone() -> None:
+    done = blackhole("doctor", "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == (0 if answer["ok"] else 3)
+    assert {"Python", "libraries", "network"} <= {finding["check"] for finding in answer["findings"]}
+
+
 def test_amounts_in_wei_are_decimal_strings() -> None:
     assert output.plain({"cost_wei": 2**70, "shards": 3, "x": {"y_wei": [1]}}) == {
         "cost_wei": str(2**70),
