@@ -57,7 +57,10 @@ abstract contract MarketSettlement is MarketBase, IStorageMarket {
         ledger.leaves -= a.leaves;
         if (--ledger.count == 0) {
             ledger.misses = 0;
-            ledger.endedAt = 0;
+            if (ledger.endedAt != 0) {
+                ledger.endedAt = 0;
+                ++ledger.round;
+            }
         }
         _store(node, ledger);
     }

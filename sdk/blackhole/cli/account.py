@@ -116,11 +116,14 @@ def list_() -> None:
     """The keys of this machine."""
     import json
 
+    from blackhole.chain.values import address as checked
+    from blackhole.errors import InputError
+
     rows: list[dict[str, str]] = []
     for name, path in keystores().items():
         try:
-            owner = "0x" + str(json.loads(path.read_text())["address"]).removeprefix("0x")
-        except (OSError, ValueError, KeyError):
+            owner: str = checked("0x" + str(json.loads(path.read_text())["address"]).removeprefix("0x"))
+        except (OSError, ValueError, KeyError, InputError):
             owner = "(not a keystore)"
         rows.append({"name": name, "address": owner, "keystore": str(path)})
     text = table(["NAME", "ADDRESS"], [(row["name"], row["address"]) for row in rows])

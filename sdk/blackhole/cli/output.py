@@ -114,7 +114,8 @@ class Progress:
             return
         self._last = now
         share = f" of {size(total)} ({100 * done // total} %)" if total else ""
-        left = "" if eta is None else f", {eta:.0f} s left"
+        # The first bytes come after quotes and encoding: what they took says nothing of the rest.
+        left = "" if eta is None or (total and 100 * done < total) else f", {eta:.0f} s left"
         self._write(f"{self.label}: {size(done)}{share}, {size(rate)}/s{left}")
 
     def _write(self, text: str) -> None:
@@ -131,14 +132,18 @@ class Progress:
             self.stream.flush()
 
 
-def confirm(question: str) -> None:
-    """Ask before spending or overwriting; --yes answers. Without a terminal nobody can answer: that is an error."""
+def confirm(question: str, *, limit: bool = False) -> None:
+    """Ask before spending or overwriting; --yes answers. Without a terminal nobody can answer: that is an error.
+
+    `limit`: the command has --max-price, which answers too.
+    """
     from blackhole.errors import UsageError
 
     if current().yes:
         return
     if current().json or not sys.stdin.isatty():
-        raise UsageError(f"{question} Nobody is there to answer.", hint="Add --yes, or set the limit (--max-price).")
+        hint = "Add --yes, or set the limit (--max-price)." if limit else "Add --yes."
+        raise UsageError(f"{question} Nobody is there to answer.", hint=hint)
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

@@ -11,6 +11,7 @@ from blackhole.cli.context import amount, connect, current
 from blackhole.cli.output import Progress, confirm, detail, emit, hole, note, size, table
 
 if TYPE_CHECKING:
+    from blackhole.storage.repair import Repaired
     from blackhole.storage.types import Quote
 
 app = typer.Typer(
@@ -148,16 +149,16 @@ def put(
                 emit({"dry_run": True, **_quote_data(found)}, "would store it:\n" + _quote_text(found, explain=False))
                 return
             if found.total > FREE_TO_SPEND:
-                confirm(f"Lock {hole(found.total)} for {found.periods} periods?")
+                confirm(f"Lock {hole(found.total)} for {found.periods} periods?", limit=True)
             limit = found.total + found.total // 100
         elif limit is None and not current().yes:
-            confirm("A pipe does not say what it will cost. Store it without a limit?")
+            confirm("A pipe does not say what it will cost. Store it without a limit?", limit=True)
         with Progress(f"storing {file}") as progress:
             stored = blackhole.storage.put(
                 file, profile=chosen, periods=periods, max_price=limit, name=name, progress=progress
             )
     if stored.resumed:
-        note("an interrupted put was finished")
+        note("went on where an earlier put of this file stopped")
     detail(f"nodes {', '.join(map(str, stored.nodes))}; transactions {', '.join(stored.transactions)}")
     data = {
         "cap": stored.cap,
@@ -317,7 +318,7 @@ def renew(cap: Cap, periods: Periods = 30, max_price: MaxPrice = None) -> None:
     """
     limit = amount(max_price) if max_price is not None else None
     if limit is None:
-        confirm(f"Renew it for {periods} periods at whatever its nodes ask?")
+        confirm(f"Renew it for {periods} periods at whatever its nodes ask?", limit=True)
     with connect() as blackhole:
         kept = blackhole.storage.renew(cap, periods, max_price=limit)
     text = f"renewed {len(kept.agreements)} agreements until period {kept.end} for {hole(kept.cost)}"
@@ -337,6 +338,22 @@ def remove(cap: Cap) -> None:
     if kept.terminated:
         text += f"; {len(kept.terminated)} nodes did not sign and were given notice"
     _kept(kept, text)
+
+
+def _repaired_text(done: Repaired) -> str:
+    if done.failed:
+        return (
+            f"restored {len(done.restored)} shards for {hole(done.cost)}; {len(done.failed)} are still lost: try again"
+        )
+    if done.restored:
+        return f"restored {len(done.restored)} shards for {hole(done.cost)}"
+    waiting = sum(row.state == "unconfirmed" for row in done.before.rows if row.segment >= 0)
+    if waiting:
+        return (
+            f"nothing is lost yet: {waiting} shards are with nodes that are silent but have missed no proof.\n"
+            "Wait for their next proof, or replace them now with --silent"
+        )
+    return "nothing is lost"
 
 
 def _kept(kept: Any, text: str) -> None:
@@ -404,7 +421,7 @@ def repair(
             assert cap is not None
             limit = amount(max_price) if max_price is not None else None
             if limit is None:
-                confirm("Repair it at whatever new nodes ask?")
+                confirm("Repair it at whatever new nodes ask?", limit=True)
             done = blackhole.storage.repair(cap, max_price=limit, silent=silent)
     data = {
         "before": done.before.state,
@@ -415,9 +432,6 @@ def repair(
     }
     for which, reason in done.failed.items():
         note(f"shard {which}: {reason}")
-    waiting = sum(row.state == "unconfirmed" for row in done.before.rows if row.segment >= 0)
-    if waiting and not done.restored:
-        note(f"{waiting} shards are on silent nodes that missed no proof yet: wait, or add --silent")
-    emit(data, f"restored {len(done.restored)} shards for {hole(done.cost)}" if done.restored else "nothing is lost")
+    emit(data, _repaired_text(done))
     if done.failed:
         raise typer.Exit(3)

@@ -61,7 +61,7 @@ class Escrow(ConnectedService[M]):
     @write
     async def withdraw(self, amount: int, to: str | None = None) -> Plan[Receipt]:
         """Send `amount` wei of one's balance as tokens to oneself or `to`. Raises `InsufficientFunds`."""
-        await self._require(amount)
+        await self._require(amount, hint="Withdraw at most what is there: `blackhole escrow show`.")
         return one(self.connection.hub.withdraw(self._account(to), amount))
 
     # Lanes
@@ -260,14 +260,13 @@ class Escrow(ConnectedService[M]):
     def _redeem_permit(self, permit: SignedPermit) -> Tx[None]:
         return self.connection.hub.deposit_with_permit(permit.from_, permit.amount, permit.deadline, permit.signature)
 
-    async def _require(self, wei: int) -> None:
+    async def _require(self, wei: int, hint: str = "") -> None:
         account = self.connection.account
         have = await self.connection.chain.read(self.connection.hub.balance_of(account))
         if have < wei:
             missing = format_tokens(wei - have)
-            raise InsufficientFunds(
-                f"balance of {account} in the hub", have=have, need=wei, hint=f"blackhole escrow deposit {missing}"
-            )
+            hint = hint or f"blackhole escrow deposit {missing}"
+            raise InsufficientFunds(f"balance of {account} in the hub", have=have, need=wei, hint=hint)
 
     async def _watch(self, kinds: Sequence[type[E]], from_block: int | None) -> AsyncIterator[Logged[E]]:
         start = (await self.connection.chain.block()).number if from_block is None else from_block

@@ -153,7 +153,9 @@ class NodeClient:
         except _Mismatch as error:
             raise WrongCertificate(f"{self.endpoint}: {error}.", data={"endpoint": self.endpoint}) from error
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError) as error:
-            what = str(error) or type(error).__name__
+            # aiohttp's own sentence names the pin object; the system's says what happened.
+            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            what = getattr(cause, "strerror", None) or str(cause) or type(error).__name__
             raise NodeUnreachable(
                 f"{self.endpoint} does not answer: {what}.", data={"endpoint": self.endpoint}
             ) from error

@@ -161,8 +161,9 @@ async def test_silence_is_unreachable(serve: Serve, transport: Transport) -> Non
 
 
 async def test_nobody_listening_is_unreachable(transport: Transport) -> None:
-    with pytest.raises(NodeUnreachable):
+    with pytest.raises(NodeUnreachable) as caught:
         await transport.node("https://127.0.0.1:1", bytes(32)).get("/v1/x")
+    assert "object at 0x" not in caught.value.message
 
 
 @pytest.mark.parametrize("chunked", [False, True])
