@@ -23,11 +23,13 @@ class Blake3Chunk(Contract):
     _TYPES = TYPES
 
     def root_of(self, index: int, count: int, length: int, proof: bytes) -> Call[bytes]:
-        """The BLAKE3-256 digest of the block that holds this chunk. Anyone may call; no state is read. `count`: chunks
-        of the block, 1 to 1,024. `index`: position of the chunk in its block, from 0. `length`: bytes of the chunk:
-        1,024, or 1 to 1,024 when it is the last. `proof`: the chunk's bytes, then the chaining value (32 bytes as
-        BLAKE3 writes them) of each sibling on its way up, lowest first; an inner node's left subtree holds the
-        largest power of two of chunks below the node's own count.
+        """The BLAKE3-256 digest of the block that holds this chunk. Anyone may call; no state is read. It binds chunk,
+        position and length. The count it binds as far as it shapes the way up: whoever compares the digest must
+        know the count from elsewhere (a piece's leaf commits to it). `count`: chunks of the block, 1 to 1,024.
+        `index`: position of the chunk in its block, from 0. `length`: bytes of the chunk: 1,024, or 1 to 1,024 when
+        it is the last. `proof`: the chunk's bytes, then the chaining value (32 bytes as BLAKE3 writes them) of each
+        sibling on its way up, lowest first; an inner node's left subtree holds the largest power of two of chunks
+        below the node's own count.
         """
         return self._call(
             "rootOf", "e3c9d5b6", "uint256,uint256,uint256,bytes", (index, count, length, proof), "bytes32"
