@@ -75,8 +75,8 @@ async def look(client: AsyncBlackhole, orders: Sequence[RepairOrder]) -> list[di
             continue
         due += done.restored
         ledger.save(due)
-        rows += [{"event": "restored", **asdict(each)} for each in done.restored]
-        rows += [{"event": "not_restored", "shard": which, "reason": why} for which, why in done.failed.items()]
+        rows.extend({"event": "restored", **asdict(each)} for each in done.restored)
+        rows.extend({"event": "not_restored", "shard": which, "reason": why} for which, why in done.failed.items())
         if not done.restored and not done.failed:
             rows.append({"event": "healthy", "healthy": done.before.healthy, "shards": done.before.shards})
     for each in list(due):
