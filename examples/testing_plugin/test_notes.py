@@ -22,7 +22,9 @@ class Notebook:
 
     def read(self, title: str) -> str:
         """Fetch a note."""
-        return self.client.storage.get_bytes(self.caps[title]).decode()
+        data = self.client.storage.get(self.caps[title]).data
+        assert data is not None
+        return data.decode()
 
 
 def test_a_note_comes_back(blackhole: Blackhole) -> None:

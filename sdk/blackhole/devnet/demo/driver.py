@@ -94,6 +94,7 @@ class Demo:
             await away.come_back(stage)
             await leaving.leave(stage)
             await leaving.balances(stage)
+            await store.senders(stage)
             await store.tally(stage)
         finally:
             await stage.close()

@@ -81,6 +81,9 @@ class Stage:
         self.transport = Transport()
         self.directory = Directory(self.payer.chain, self.registry, self.transport)
         self.roles = Roles()
+        self.ledger.read()
+        self.set_up = len(self.ledger.entries)
+        """Transactions before the first step: registration, bonds, deposits."""
         self._stored: StoredObject | None = None
         self._manifest: SegmentsManifest | None = None
         self.nodes: dict[int, DevnetNode] = {}

@@ -23,14 +23,9 @@ READS = 2
 PROVEN = 3
 """Periods watched before anything goes wrong."""
 
-AGENT_CALLS = {
-    "StorageMarket.draw",
-    "StorageMarket.prove",
-    "StorageMarket.settle",
-    "StorageMarket.reportMissed",
-    "StorageMarket.close",
-    "PaymentHub.redeem",
-}
+DUTIES = {"StorageMarket.draw", "StorageMarket.prove", "StorageMarket.settle", "StorageMarket.reportMissed"}
+"""What nobody but node processes sends in this demo."""
+AGENT_CALLS = DUTIES | {"StorageMarket.close", "PaymentHub.redeem"}
 """What node processes send by themselves."""
 
 
@@ -134,6 +129,26 @@ def by_agents(stage: Stage, entries: list[Entry]) -> None:
     report.check("every node proved for itself", not wrong, wrong)
     drawn = list(stage.ledger.events(Drawn, entries))
     report.check("one seed a period for the whole network", len({event.period for event in drawn}) == len(drawn))
+
+
+async def senders(stage: Stage) -> None:
+    """Name the sender of every transaction since the network was up; the driver sent none of them."""
+    report = stage.report
+    stage.ledger.read()
+    accounts = {stage.address(path.stem): path.stem for path in stage.net.folder.accounts.glob("*.key")}
+    names = accounts | {node.signer: f"node {node.node}" for node in stage.nodes.values()}
+    sent: dict[str, Counter[str]] = {}
+    for entry in stage.ledger.entries[stage.set_up :]:
+        sent.setdefault(names.get(entry.sender, entry.sender), Counter())[entry.name.partition(".")[2]] += 1
+    for name in sorted(sent, key=lambda name: (name.partition(" ")[0], len(name), name)):
+        report.say(f"    {name:<10} " + ", ".join(f"{count} {call}" for call, count in sorted(sent[name].items())))
+    strangers = set(sent) - set(names.values())
+    report.check("every sender is known", not strangers, strangers)
+    driver = set(sent) & {"deployer", "treasury"}
+    report.check("the network's driver sent not one transaction", not driver, driver)
+    duties = {call.partition(".")[2] for call in DUTIES}
+    others = {name for name, calls in sent.items() if duties & set(calls) and not name.startswith("node ")}
+    report.check("all draws, proofs, settlements and reports came from node processes", not others, others)
 
 
 async def paid(stage: Stage) -> None:
