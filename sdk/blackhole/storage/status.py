@@ -61,7 +61,8 @@ async def _examine(
         )
     )
     rows = [*copies, *shards]
-    silent = sum(held.silent and held.pieces is None for held in inventory.held)
+    # Of a node that the market has ended nothing is to be expected any more, whatever it held.
+    silent = sum(held.silent and held.pieces is None and not _ended(reader, held) for held in inventory.held)
     used: dict[int, int] = {}
     for at, row in enumerate(rows):
         # Whose list we cannot read may hold what we do not find: not lost, not confirmed.
