@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from blackhole.devnet.demo.plan import Plan, make_sample
+from blackhole.devnet.demo.plan import COMPANION_BYTES, SHARDED_BYTES, Plan, make_sample
 from blackhole.devnet.demo.report import Report
 from blackhole.devnet.folder import FOLDER_VARIABLE, RunFolder
 from blackhole.devnet.handle import Devnet
@@ -60,25 +60,28 @@ class Demo:
         plan, report = self.plan, self.report
         net: Devnet | None = None
         try:
-            with report.step("network up") as row:
+            with report.step("network up") as _:
                 settings = DevnetSettings(nodes=plan.nodes, profile=plan.profile, held=True)
                 net = Devnet.up(settings, self.folder, progress=lambda line: report.say(f"  {line}"))
                 report.say(f"  {plan.nodes} nodes are healthy")
-            source = plan.file
+            source, small = plan.file, None
             if source is None:
                 source = self.folder.path / "sample.bin"
                 make_sample(source, report.file_bytes)
-            asyncio.run(self._steps(net, source))
-            del row
+            elif report.file_bytes < SHARDED_BYTES:
+                source, small = self.folder.path / "companion.bin", source
+                make_sample(source, COMPANION_BYTES)
+                report.say("  the file is small: an object of 2 MiB goes with it, so that there are shards to lose")
+            asyncio.run(self._steps(net, source, small))
         finally:
             if net is not None:
                 self._end(net)
 
-    async def _steps(self, net: Devnet, source: Path) -> None:
+    async def _steps(self, net: Devnet, source: Path, small: Path | None) -> None:
         from blackhole.devnet.demo import attacks, away, faults, leaving, reads, repairs, store
         from blackhole.devnet.demo.stage import Stage
 
-        stage = Stage(self.plan, self.report, net, source)
+        stage = Stage(self.plan, self.report, net, source, small)
         try:
             await store.network(stage)
             await store.put(stage)

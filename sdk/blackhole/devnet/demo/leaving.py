@@ -20,9 +20,6 @@ from blackhole.errors import Reverted
 from blackhole.node.config import change
 from blackhole.protocol import EXIT, MICRO
 
-CLOSED = 3
-"""Status of an agreement that is over."""
-
 
 async def leave(stage: Stage) -> None:
     """Drained by Changes the file's owner signs, exit asked for, 21 days later the bond is back."""
@@ -62,23 +59,25 @@ async def drain(stage: Stage, node: int) -> None:
     assert here.pid is not None
     os.kill(here.pid, signal.SIGHUP)
     done = await stage.payer.storage.remove(stage.stored.cap, nodes=[node])
+    if stage.small is not None:
+        await stage.payer.storage.remove(stage.small_cap, nodes=[node])
     stage.ledger.read()
     changes = [event for event in stage.ledger.events(Changed) if event.node == node]
-    emptied = bool(changes) and changes[-1].change.leaves == 0 and not done.failed and not done.terminated
+    emptied = (
+        bool(changes) and not any(event.change.leaves for event in changes) and not done.failed and not done.terminated
+    )
     report.check("its pieces left by a Change the file's owner signed", emptied, done)
     again = await stage.payer.storage.repair(stage.stored.cap, max_price=stage.report.quote_wei)
     report.check("and are stored on another node", bool(again.restored) and not again.failed, again.failed)
     status = await stage.payer.storage.status(stage.stored.cap)
     report.check("the object is still full", status.state == "full", status.state)
-    index = stage.holders.index(node)
-    agreement = int(stage.stored.agreements[index], 16)
 
     async def closed() -> bool:
-        return (await stage.chain.read(stage.market.agreement_of(agreement))).status == CLOSED
+        return (await stage.chain.read(stage.vault.stake_of(node, STORAGE))).reserved == 0
 
     for _ in range(4):
         await stage.advance()
-    await stage.until("its agreement closes", closed)
+    await stage.until("its agreements close and free its bond", closed)
 
 
 async def exit_is_not_early(stage: Stage, owner: AsyncBlackhole, node: int) -> None:

@@ -12,6 +12,10 @@ from blackhole.storage.profiles import PROFILES, Profile
 
 SAMPLE_BYTES = 64 * 2**20
 """Size of the file that is made when none is named."""
+SHARDED_BYTES = 2**20
+"""Smaller objects share segments or lie in their manifests, of which every node has a copy."""
+COMPANION_BYTES = 2 * 2**20
+"""Size of the object that is stored beside a small file, so that there are shards to lose and to repair."""
 CHEATS = 2
 """Nodes that cheat: one invents bytes, one kept nothing and asks its peers."""
 PAUSED = 1

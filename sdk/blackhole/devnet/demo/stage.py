@@ -62,11 +62,16 @@ class Roles:
 class Stage:
     """The state the steps share."""
 
-    def __init__(self, plan: Plan, report: Report, net: Devnet, source: Path) -> None:
+    def __init__(self, plan: Plan, report: Report, net: Devnet, source: Path, small: Path | None = None) -> None:
         self.plan = plan
         self.report = report
         self.net = net
         self.source = source
+        """What is cut into shards: the file itself, or the companion of a small one."""
+        self.small = small
+        """The file when it is too small for shards of its own."""
+        self.small_cap = ""
+        self.sha256 = ""
         self.network = Network.load(net.network)
         self.own = DevnetChain(self.network.rpc[0])
         self.ledger = Ledger(self.own, self.network.addresses)

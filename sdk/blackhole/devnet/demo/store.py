@@ -56,7 +56,8 @@ async def put(stage: Stage) -> None:
     """Quote, say why these nodes, store, and find every agreement open on chain."""
     report, plan = stage.report, stage.plan
     async with stage.step("quote and put") as row:
-        report.sha256_in = sha256(stage.source)
+        stage.sha256 = sha256(stage.source)
+        report.sha256_in = sha256(stage.small or stage.source)
         storage = stage.payer.storage
         quote = await storage.quote(stage.source, profile=plan.profile, periods=PERIODS)
         # What is locked for storing, and what the two reads of the payer cost.
@@ -70,6 +71,12 @@ async def put(stage: Stage) -> None:
         stored = await storage.put(stage.source, profile=plan.profile, periods=PERIODS, max_price=quote.total)
         stage.stored = stored
         row.bytes = stored.size
+        if stage.small is not None:
+            for_small = await storage.quote(stage.small, profile=plan.profile, periods=PERIODS)
+            report.quote_wei += for_small.total + READS * for_small.read_micro * MICRO
+            small = await storage.put(stage.small, profile=plan.profile, periods=PERIODS, max_price=for_small.total)
+            stage.small_cap = small.cap
+            row.bytes += small.size
     for node in stored.nodes:
         report.nodes[node].role = "held its shard"
     report.check("stored for no more than was quoted", stored.cost <= quote.total, f"{stored.cost} > {quote.total}")
