@@ -51,9 +51,9 @@ def rotate_lanes(x: str, lanes: int) -> str:
     return f"mulmod({x}, {number(pow(2, 64 * lanes % 256, MODULUS))}, MODULUS)"
 
 
-def sum_of(words: list[int]) -> str:
-    """Yul: a + b + one message word a lane."""
-    text = "add(a, b)"
+def sum_of(x: str, y: str, words: list[int]) -> str:
+    """Yul: x + y + one message word a lane."""
+    text = f"add({x}, {y})"
     for lane, word in enumerate(words):
         text = f"add(mload({number(WORDS + 32 * word + 24 - 8 * lane)}), {text})"
     return text
@@ -62,20 +62,23 @@ def sum_of(words: list[int]) -> str:
 def half_round(first: list[int], second: list[int], turn: int) -> list[str]:
     """Four quarter rounds at once, then the turn between columns and diagonals: +1 there, -1 back.
 
+    Between the two additions of each row the rows are new variables, because writing to an old one costs a swap.
     Row a stays; b turns by one lane, c by two, d by three (so back by one), and the other way on the way back. Each is
     turned where it is written last.
     """
     return [
-        f"a := {sum_of(first)}",
-        f"d := {rotate_words('d', 'a', 16, 0)}",
-        "c := add(c, d)",
-        f"b := {rotate_words('b', 'c', 12, 0)}",
-        f"a := {sum_of(second)}",
-        f"d := {rotate_words('d', 'a', 8, 0)}",
-        "c := add(c, d)",
-        f"b := {rotate_words('b', 'c', 7, turn)}",
-        f"c := {rotate_lanes('c', 2)}",
-        f"d := {rotate_lanes('d', -turn)}",
+        "{",
+        f"    let e := {sum_of('a', 'b', first)}",
+        f"    let h := {rotate_words('d', 'e', 16, 0)}",
+        "    let g := add(c, h)",
+        f"    let f := {rotate_words('b', 'g', 12, 0)}",
+        f"    a := {sum_of('e', 'f', second)}",
+        f"    h := {rotate_words('h', 'a', 8, 0)}",
+        "    g := add(g, h)",
+        f"    b := {rotate_words('f', 'g', 7, turn)}",
+        f"    c := {rotate_lanes('g', 2)}",
+        f"    d := {rotate_lanes('h', -turn)}",
+        "}",
     ]
 
 
@@ -95,6 +98,14 @@ def isolate(words: range, source: int, step: int) -> str:
     return "\n".join(
         f"mcopy({number(WORDS + 32 * word + 28)}, {number(source + step * i)}, 4)" for i, word in enumerate(words)
     )
+
+
+def swap(x: str, by: int) -> str:
+    """Yul: the bytes of each 32-bit word of x reversed, because BLAKE3 is little-endian."""
+    odd, low = number(int("00ff" * 16, 16)), number(int("0000ffff" * 8, 16))
+    pairs = f"{x} := or(and(shr(8, {x}), {odd}), shl(8, and({x}, {odd})))"
+    words = f"{x} := or(and(shr(16, {x}), {low}), shl(16, and({x}, {low})))"
+    return pairs + "\n" + " " * by + words
 
 
 def indent(text: str, by: int) -> str:
@@ -139,18 +150,6 @@ contract Blake3Chunk is IBlake3Chunk {{
                 o0 := and(xor(a, c), LOW)
                 o1 := and(xor(b, d), LOW)
             }}
-            // Reverses the bytes of each 32-bit word: BLAKE3 is little-endian.
-            function swap(x) -> y {{
-                y := or(
-                    and(shr(8, x), 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff),
-                    shl(8, and(x, 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff))
-                )
-                y := or(
-                    and(shr(16, y), 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff),
-                    shl(16, and(y, 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff))
-                )
-            }}
-
             // The turns from the block down to the chunk, the last one lowest: 1 is right.
             let turns := 0
             let levels := 0
@@ -185,14 +184,23 @@ contract Blake3Chunk is IBlake3Chunk {{
                 let counter := shl(192, index)
                 let flags := {CHUNK_START}
                 for {{ }} lt(cursor, end) {{ }} {{
-                    let size := sub(end, cursor)
-                    if gt(size, 64) {{ size := 64 }}
-                    mstore({number(SCRATCH)}, 0)
-                    mstore({number(SCRATCH + 32)}, 0)
-                    calldatacopy({number(SCRATCH)}, cursor, size)
+                    let size := 64
+                    let first := calldataload(cursor)
+                    let second := calldataload(add(cursor, 32))
+                    if lt(sub(end, cursor), 64) {{
+                        // The last block is padded with zeros.
+                        size := sub(end, cursor)
+                        mstore({number(SCRATCH)}, 0)
+                        mstore({number(SCRATCH + 32)}, 0)
+                        calldatacopy({number(SCRATCH)}, cursor, size)
+                        first := mload({number(SCRATCH)})
+                        second := mload({number(SCRATCH + 32)})
+                    }}
                     cursor := add(cursor, size)
-                    mstore({number(SCRATCH)}, swap(mload({number(SCRATCH)})))
-                    mstore({number(SCRATCH + 32)}, swap(mload({number(SCRATCH + 32)})))
+                    {swap("first", 20)}
+                    {swap("second", 20)}
+                    mstore({number(SCRATCH)}, first)
+                    mstore({number(SCRATCH + 32)}, second)
                     {indent(whole, 20)}
                     if eq(cursor, end) {{
                         flags := or(flags, {CHUNK_END})
@@ -204,7 +212,9 @@ contract Blake3Chunk is IBlake3Chunk {{
                 for {{ }} levels {{ levels := sub(levels, 1) }} {{
                     mstore({number(cv)}, h0)
                     mstore({number(cv + 32)}, h1)
-                    mstore({number(sibling)}, swap(calldataload(cursor)))
+                    let beside := calldataload(cursor)
+                    {swap("beside", 20)}
+                    mstore({number(sibling)}, beside)
                     cursor := add(cursor, 32)
                     switch and(turns, 1)
                     case 0 {{
@@ -221,7 +231,8 @@ contract Blake3Chunk is IBlake3Chunk {{
                 mstore({number(cv)}, h0)
                 mstore({number(cv + 32)}, h1)
                 {indent(digest, 16)}
-                digest := swap(mload(0))
+                digest := mload(0)
+                {swap("digest", 16)}
             }}
         }}
         if (malformed) revert MalformedChunk();

@@ -45,27 +45,29 @@ library SumTree {
         }
     }
 
-    /// @notice The position that holds leaf `index`, and the leaf's offset there. The caller keeps `index` below the total.
-    function find(mapping(uint256 => uint256) storage slots, uint32 node, uint256 depth, uint256 index)
+    /// @notice The position that holds leaf `index`, the leaf's offset there, and how many leaves it holds. The caller keeps
+    /// `index` below `total`.
+    function find(mapping(uint256 => uint256) storage slots, uint32 node, uint256 depth, uint256 total, uint256 index)
         internal
         view
-        returns (uint256 position, uint256 offset)
+        returns (uint256 position, uint256 offset, uint256 leaves)
     {
         unchecked {
+            leaves = total;
             for (uint256 level = depth; level != 0;) {
                 --level;
                 uint256 slot = slots[_key(node, level, position)];
                 position *= WIDTH;
                 for (uint256 lane;; ++lane) {
                     if (lane == WIDTH) revert IndexBeyondTotal();
-                    uint256 sum = slot & MASK;
-                    if (index < sum) break;
-                    index -= sum;
+                    leaves = slot & MASK;
+                    if (index < leaves) break;
+                    index -= leaves;
                     slot >>= LANE;
                     ++position;
                 }
             }
-            return (position, index);
+            return (position, index, leaves);
         }
     }
 

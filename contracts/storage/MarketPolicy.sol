@@ -100,7 +100,7 @@ abstract contract MarketPolicy is MarketDeals {
             loss.returned -= uint96(excess);
         }
         bool live = _isLive(lost.status);
-        if (live) _settleTo(lostId, lost, _firstUndecided());
+        _settleTo(lostId, lost, _firstUndecided());
         IPaymentHub.Lock memory lock = _lockOf(lostId);
         if (lock.payer != t.payer) revert PayerMismatch(lock.payer);
         if (!live) return excess;

@@ -102,9 +102,8 @@ abstract contract MarketProofs is MarketBase, IStorageMarket {
     function _checkAnswers(uint32 node, Ledger memory ledger, uint256 seed, bytes calldata answers) private view {
         uint256 used;
         for (uint256 i; i < uint8(seed >> 80); ++i) {
-            (uint256 id, uint256 offset) = _leafAt(node, ledger, _sample(seed, node, i, ledger.leaves));
-            Agreement storage a = _market().agreements[id];
-            used += verifier.verify(a.root, a.leaves, offset, answers[used:]);
+            (uint256 id, uint256 offset, uint256 leaves) = _leafAt(node, ledger, _sample(seed, node, i, ledger.leaves));
+            used += verifier.verify(_market().agreements[id].root, leaves, offset, answers[used:]);
         }
         if (used != answers.length) revert TrailingAnswers(answers.length - used);
     }
@@ -116,11 +115,11 @@ abstract contract MarketProofs is MarketBase, IStorageMarket {
     function _leafAt(uint32 node, Ledger memory ledger, uint256 index)
         internal
         view
-        returns (uint256 id, uint256 offset)
+        returns (uint256 id, uint256 offset, uint256 leaves)
     {
         MarketStorage storage $ = _market();
         uint256 position;
-        (position, offset) = $.sums.find(node, ledger.depth, index);
+        (position, offset, leaves) = $.sums.find(node, ledger.depth, ledger.leaves, index);
         id = $.ids[_positionKey(node, position)];
     }
 }

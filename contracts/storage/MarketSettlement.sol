@@ -13,8 +13,7 @@ abstract contract MarketSettlement is MarketBase, IStorageMarket {
     function settle(uint256[] calldata ids) external {
         uint32 decided = _firstUndecided();
         for (uint256 i; i < ids.length; ++i) {
-            Agreement storage a = _market().agreements[ids[i]];
-            if (_isLive(a.status)) _settleTo(ids[i], a, decided);
+            _settleTo(ids[i], _market().agreements[ids[i]], decided);
         }
     }
 

@@ -139,17 +139,31 @@ contract ProofVerifier is IProofVerifier {
         return offset - c.start;
     }
 
-    /// @dev Chunk and siblings without the count between them, as IBlake3Chunk takes them.
+    /// @dev Calls rootOf(index, count, size, proof) with chunk and siblings brought together, written out by hand: the compiler
+    /// would copy the kilobyte twice.
     function _chunkRoot(uint256 index, uint256 count, uint256 size, uint256 cursor, uint256 siblings)
         private
         view
         returns (bytes32 digest)
     {
-        bytes memory proof = new bytes(size + 32 * siblings);
+        address target = address(blake3);
+        bytes4 selector = IBlake3Chunk.rootOf.selector;
+        bool done;
         assembly ("memory-safe") {
-            calldatacopy(add(proof, 32), cursor, size)
-            calldatacopy(add(add(proof, 32), size), add(add(cursor, size), 1), mul(32, siblings))
+            let m := mload(0x40)
+            let proof := add(size, mul(32, siblings))
+            mstore(m, selector)
+            mstore(add(m, 4), index)
+            mstore(add(m, 36), count)
+            mstore(add(m, 68), size)
+            mstore(add(m, 100), 128)
+            mstore(add(m, 132), proof)
+            calldatacopy(add(m, 164), cursor, size)
+            calldatacopy(add(add(m, 164), size), add(add(cursor, size), 1), mul(32, siblings))
+            done := staticcall(gas(), target, m, add(164, and(add(proof, 31), not(31))), 0, 32)
+            done := and(done, gt(returndatasize(), 31))
+            digest := mload(0)
         }
-        return blake3.rootOf(index, count, size, proof);
+        if (!done) revert IBlake3Chunk.MalformedChunk();
     }
 }

@@ -140,7 +140,7 @@ contract StorageMarket is MarketProofs, MarketSettlement, MarketRepairs, Delayed
         Ledger memory ledger = _ledger(node);
         if (index >= ledger.leaves) revert SumTree.IndexBeyondTotal();
         uint256 within;
-        (id, within) = _leafAt(node, ledger, index);
+        (id, within,) = _leafAt(node, ledger, index);
         offset = uint48(within);
     }
 

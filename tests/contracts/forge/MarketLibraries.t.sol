@@ -80,7 +80,8 @@ contract MarketLibrariesTest is Test {
         uint256 index;
         for (uint256 i = 0; i < 40; ++i) {
             for (uint256 j = 0; j < leaves[i]; ++j) {
-                (uint256 position, uint256 offset) = _sums.find(3, depth, index++);
+                (uint256 position, uint256 offset, uint256 found) = _sums.find(3, depth, total, index++);
+                assertEq(found, leaves[i]);
                 assertEq(position, i);
                 assertEq(offset, j);
             }
@@ -90,8 +91,8 @@ contract MarketLibrariesTest is Test {
         this.find(depth, total);
     }
 
-    function find(uint256 depth, uint256 index) external view returns (uint256, uint256) {
-        return _sums.find(3, depth, index);
+    function find(uint256 depth, uint256 index) external view returns (uint256, uint256, uint256) {
+        return _sums.find(3, depth, index, index);
     }
 
     function test_the_tree_has_15625_positions_and_sums_of_48_bits() public {
@@ -104,12 +105,12 @@ contract MarketLibrariesTest is Test {
         assertEq(_sums.grow(2, 6, 15_624, 0), 6);
         assertEq(_sums.grow(2, 6, 15_625, 0), 7);
         _sums.move(2, 6, 15_624, type(uint48).max, 0);
-        (uint256 position, uint256 offset) = _sums.find(2, 6, type(uint48).max - 1);
+        (uint256 position, uint256 offset,) = _sums.find(2, 6, type(uint48).max, type(uint48).max - 1);
         assertEq(position, 15_624);
         assertEq(offset, type(uint48).max - 1);
         _sums.move(2, 6, 15_624, 0, type(uint48).max);
         _sums.move(2, 6, 15_623, 1, 0);
-        (position,) = _sums.find(2, 6, 0);
+        (position,,) = _sums.find(2, 6, 1, 0);
         assertEq(position, 15_623);
     }
 }
