@@ -99,7 +99,7 @@ async def run(orders: Sequence[RepairOrder], watch: float | None) -> int:
     async with AsyncBlackhole() as client:
         while True:
             for row in await look(client, orders):
-                failed = row["event"] in {"failed", "not_restored"}
+                failed = failed or row["event"] in {"failed", "not_restored"}
                 sys.stdout.write(orjson.dumps(row).decode() + "\n")
             sys.stdout.flush()
             if watch is None:

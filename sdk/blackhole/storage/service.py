@@ -51,7 +51,8 @@ class Storage(ConnectedService[M]):
             NoFreeNodes, ChainError, KeyMissing (a quote is for an account).
         """
         from blackhole.errors import InputError
-        from blackhole.storage.put import PutOptions, quote_for
+        from blackhole.storage.put import quote_for
+        from blackhole.storage.put_base import PutOptions
         from blackhole.storage.sources import open_source
 
         if isinstance(source, int):
@@ -94,7 +95,8 @@ class Storage(ConnectedService[M]):
             PriceTooHigh, InsufficientFunds: nothing was sent to the chain.
             NoFreeNodes, ChainError, DiskFull, KeyMissing, JournalInUse.
         """
-        from blackhole.storage.put import Put, PutOptions
+        from blackhole.storage.put import Put
+        from blackhole.storage.put_base import PutOptions
         from blackhole.storage.sources import open_source
 
         opened = await asyncio.to_thread(open_source, source, name)
