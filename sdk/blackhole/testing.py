@@ -5,7 +5,8 @@ Installed with the package. It imports nothing of Blackhole until a test asks fo
     def test_store(blackhole, tmp_path):                    # a client of a network that was started for the tests
         cap = blackhole.storage.put(tmp_path / "file").cap
 
-Fixtures: `devnet` (one network a test session), `blackhole` and `async_blackhole` (clients of its funded payer).
+Fixtures: `devnet` (one network a test session), `blackhole` and `async_blackhole` (clients of its funded payer; the
+latter needs pytest-asyncio in its auto mode).
 Options, on the command line or as `blackhole_nodes` and `blackhole_devnet` in the configuration file:
 `--blackhole-nodes N`, and `--blackhole-devnet FOLDER` to use a running devnet instead of a new one.
 """

@@ -7,42 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from blackhole.devnet.handle import Devnet
-from blackhole.devnet.processes import RUN_VARIABLE
 from blackhole.devnet.settings import DevnetSettings
 from blackhole.errors import DevnetError
+from leftovers import left, wait
 
 CLI = [sys.executable, "-m", "blackhole.cli.app"]
-
-
-def left(run: Path) -> list[int]:
-    """Processes that carry the run folder in their environment or command line, however they were started."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        try:
-            environment = Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
-            command = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
-            state = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        ours = f"{RUN_VARIABLE}={run}".encode() in environment or str(run).encode() in command
-        if ours and state not in "ZX":
-            found.append(int(entry))
-    return found
-
-
-def wait(condition: Callable[[], object], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "condition not met in time"
-        time.sleep(0.05)
 
 
 def cli(run: Path, *arguments: str, code: int = 0) -> dict[str, object]:
