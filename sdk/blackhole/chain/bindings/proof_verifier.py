@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from blackhole.chain.bindings._errors import (
     MalformedAnswer,
+    MalformedChunk,
     WrongBlock,
     WrongChunk,
     WrongPiece,
@@ -18,7 +19,16 @@ from blackhole.chain.bindings._types import TYPES
 from blackhole.chain.contract import Contract
 from blackhole.chain.values import Address, Call
 
-__all__ = ["ClimbResult", "MalformedAnswer", "ProofVerifier", "WrongBlock", "WrongChunk", "WrongPiece", "WrongPosition"]
+__all__ = [
+    "ClimbResult",
+    "MalformedAnswer",
+    "MalformedChunk",
+    "ProofVerifier",
+    "WrongBlock",
+    "WrongChunk",
+    "WrongPiece",
+    "WrongPosition",
+]
 
 
 class ClimbResult(NamedTuple):
@@ -34,7 +44,7 @@ class ProofVerifier(Contract):
 
     __slots__ = ()
     NAME = "ProofVerifier"
-    ERRORS = (MalformedAnswer, WrongBlock, WrongChunk, WrongPiece, WrongPosition)
+    ERRORS = (MalformedAnswer, MalformedChunk, WrongBlock, WrongChunk, WrongPiece, WrongPosition)
     EVENTS = ()
     _TYPES = TYPES
 
