@@ -86,6 +86,14 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def span(seconds: float) -> str:
+    """A duration for people: 5 minutes."""
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}s"
+    return f"{seconds:.0f} seconds"
+
+
 def hole(wei: int) -> str:
     """Wei as HOLE with all its digits: 1.25 HOLE."""
     from blackhole.units import format_tokens

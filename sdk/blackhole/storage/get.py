@@ -58,6 +58,7 @@ class ObjectReader:
         self.readers = Readers(core)
         self.failures: dict[int, str] = {}
         self.wrong = 0
+        self._roots: set[bytes] = set()
 
     @classmethod
     async def open(cls, core: StorageCore, cap: ReadCap | RepairCap | VerifyCap) -> ObjectReader:
@@ -93,6 +94,8 @@ class ObjectReader:
                 await self._block_of(part.piece, part.cid.digest, "a part of the manifest") for part in found.parts
             ]
             found = join_parts(found, parts)
+        if isinstance(found, SegmentsManifest):
+            self._roots = {piece.root for segment in found.segments for piece in segment.pieces}
         return found
 
     async def _block_of(self, piece: Piece, digest: bytes, what: str) -> bytes:
@@ -177,6 +180,11 @@ class ObjectReader:
             self._failed(reader, error)
             return None
 
+    def _holds(self, held: Held) -> bool:
+        """Whether an agreement whose pieces are known holds any of this object's, as far as those are known."""
+        roots = self._roots | {self.cap.piece.root}
+        return held.pieces is not None and any(piece.root in roots for piece in held.pieces.pieces)
+
     def _failed(self, reader: NodeReader, error: Exception) -> None:
         if reader.failed is None:
             reader.failed = error
@@ -189,6 +197,12 @@ class ObjectReader:
         silent = {str(held.node): held.error.message for held in self.inventory.held if held.error is not None}
         nodes: dict[str, Json] = {**silent, **{str(node): reason for node, reason in self.failures.items()}}
         data: dict[str, Json] = {"have": have, "need": need, "nodes": nodes}
+        if not any(held.live and (held.pieces is None or self._holds(held)) for held in self.inventory.held):
+            return NotEnoughShards(
+                "No agreement holds this object any more: its paid time is over, or it was given up.",
+                hint="Its nodes drop it. If you still have the bytes, put them again; `storage renew` keeps an object.",
+                data=data,
+            )
         if self.wrong:
             return IntegrityError(f"{message} {self.wrong} answers were not what their hash says.", data=data)
         return NotEnoughShards(message, data=data)

@@ -104,3 +104,12 @@ def test_a_question_nobody_can_answer_is_an_error(monkeypatch: pytest.MonkeyPatc
 
 def test_run_returns_zero_for_help() -> None:
     assert run(["--help"]) == 0
+
+
+def test_durations_are_told_in_the_unit_people_use() -> None:
+    assert [output.span(each) for each in (45, 300, 7_200, 30 * 86_400)] == [
+        "45 seconds",
+        "5 minutes",
+        "2 hours",
+        "30 days",
+    ]
