@@ -328,8 +328,10 @@ class Repair:
         """One agreement of the owner over everything the slot lost."""
         listed = PieceList((*shards, *(block.piece for block in manifest.encode())))
         reason = deals.NOT_OPENED
-        for _ in range(TERMS_TRIES):
-            identity, reason = await self._open_from_now(slot, offered, listed, end)
+        for attempt in range(TERMS_TRIES):
+            # A quote may be over by the second time; then the node's present price has to be no higher.
+            quote = (offered.row, offered.signature) if attempt == 0 else None
+            identity, reason = await self._open_from_now(slot, offered, quote, listed, end)
             if identity:
                 return [
                     Replacement(at, slot, "", identity, offered.node, piece.root.hex(), piece.leaves)
@@ -339,7 +341,9 @@ class Repair:
                 break
         raise NodeError(f"The chain refused the deal with node {offered.node}: {reason}.")
 
-    async def _open_from_now(self, slot: int, offered: Offered, listed: PieceList, end: int) -> tuple[str, str]:
+    async def _open_from_now(
+        self, slot: int, offered: Offered, quote: tuple[Mapping[str, Any], str] | None, listed: PieceList, end: int
+    ) -> tuple[str, str]:
         """The id of an agreement that starts with the next period, or empty and why not."""
         start = deals.start_period(await self.core.clock())
         rate = -(-offered.rate * listed.leaves // offered.leaves)
@@ -347,9 +351,7 @@ class Repair:
             self.core, offered.reached, listed, rate=rate, start=start, end=max(end, start + 1), repair_share=0
         )
         await self.core.require_funds(terms.prepaid)
-        signature = await deals.ask_signature(
-            self.core, offered.reached, terms, listed, (offered.row, offered.signature)
-        )
+        signature = await deals.ask_signature(self.core, offered.reached, terms, listed, quote)
         row = deals.Row(slot, terms, signature)
         reason = deals.NOT_OPENED
         for _ in range(OPEN_TRIES):
@@ -367,16 +369,24 @@ class Repair:
         self, reader: ObjectReader, manifest: SegmentsManifest, at: int, slot: int, offered: Offered
     ) -> Replacement:
         """One agreement under the owner's policy over one lost shard."""
+        quote: tuple[Mapping[str, Any], str] | None = (offered.row, offered.signature)
         for _ in range(TERMS_TRIES - 1):
             try:
-                return await self._open_by_policy_from_now(reader, manifest, at, slot, offered)
+                return await self._open_by_policy_from_now(reader, manifest, at, slot, offered, quote)
             except Reverted as error:
                 if type(error.decoded).__name__ != deals.TOO_LATE:
                     raise
-        return await self._open_by_policy_from_now(reader, manifest, at, slot, offered)
+            quote = None
+        return await self._open_by_policy_from_now(reader, manifest, at, slot, offered, quote)
 
     async def _open_by_policy_from_now(
-        self, reader: ObjectReader, manifest: SegmentsManifest, at: int, slot: int, offered: Offered
+        self,
+        reader: ObjectReader,
+        manifest: SegmentsManifest,
+        at: int,
+        slot: int,
+        offered: Offered,
+        quote: tuple[Mapping[str, Any], str] | None,
     ) -> Replacement:
         from eth_abi.abi import encode
 
@@ -408,7 +418,7 @@ class Repair:
             offered.reached,
             terms,
             listed,
-            (offered.row, offered.signature),
+            quote,
             policy=policy.to_json(),
             policy_signature="0x" + signed.hex(),
         )
