@@ -194,9 +194,23 @@ class Devnet:
                 return found
         raise DevnetError(f"This devnet has no node {node}.", hint="See blackhole devnet status.")
 
+    def _ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the supervisor. Raises DevnetError, which says so when only the supervisor is gone."""
+        try:
+            return control.ask(self.folder.control, operation, **arguments)
+        except DevnetError as error:
+            table = self._table()
+            if self.running or not (left := [each.name for each in table.records.values() if table.members(each)]):
+                raise
+            raise DevnetError(
+                f"The supervisor of {self.folder.path} has died; {len(left)} of its processes still run.",
+                hint="End them with blackhole devnet down, then start anew.",
+                data={"running": sorted(left)},
+            ) from error
+
     def status(self) -> dict[str, Any]:
         """Period, clock, chain head, nodes and memory, as JSON values."""
-        return control.ask(self.folder.control, "status")
+        return self._ask("status")
 
     def advance(self, periods: int = 1, *, wait: bool = True) -> list[dict[str, Any]]:
         """End `periods` periods, each after its expected proofs (if `wait`) or 20 s of wall time.
@@ -204,33 +218,33 @@ class Devnet:
         Returns:
             For each: `period` begun, `seconds` waited, `unproven` nodes.
         """
-        answer = control.ask(self.folder.control, "advance", periods=periods, wait=wait, timeout=60 + 30 * periods)
+        answer = self._ask("advance", periods=periods, wait=wait, timeout=60 + 30 * periods)
         steps: list[dict[str, Any]] = answer["steps"]
         return steps
 
     def jump(self, seconds: int) -> int:
         """Move the chain's time forward, whatever is still to prove; the new timestamp (s)."""
-        return int(control.ask(self.folder.control, "jump", seconds=seconds)["timestamp"])
+        return int(self._ask("jump", seconds=seconds)["timestamp"])
 
     def hold(self, held: bool = True) -> None:
         """Hold the clock (periods end only by `advance`), or let it run by itself again."""
-        control.ask(self.folder.control, "hold", held=held)
+        self._ask("hold", held=held)
 
     def kill(self, node: int) -> None:
         """SIGKILL a node: agent and children, at once. The clock no longer waits for its proofs."""
-        control.ask(self.folder.control, "kill", node=node)
+        self._ask("kill", node=node)
 
     def stop(self, node: int) -> None:
         """Stop a node as its operator would (SIGTERM) and wait for its end."""
-        control.ask(self.folder.control, "stop", node=node)
+        self._ask("stop", node=node)
 
     def start(self, node: int) -> int:
         """Start a node that was killed or stopped and wait until it is healthy; its new pid."""
-        return int(control.ask(self.folder.control, "start", node=node, timeout=90)["pid"])
+        return int(self._ask("start", node=node, timeout=90)["pid"])
 
     def faucet(self, address: str, *, hole_wei: int = 0, gas_wei: int = 0) -> None:
         """Give an address HOLE (from the treasury's key) and gas money, both in wei."""
-        control.ask(self.folder.control, "faucet", address=address, hole_wei=str(hole_wei), gas_wei=str(gas_wei))
+        self._ask("faucet", address=address, hole_wei=str(hole_wei), gas_wei=str(gas_wei))
 
     def down(self, *, keep: bool = False) -> list[str]:
         """End everything that runs for this folder, also what a crashed supervisor left, and remove the folder.

@@ -130,6 +130,9 @@ def test_down_ends_what_a_killed_supervisor_left(run: Path) -> None:
     assert left(run)
     with pytest.raises(DevnetError, match="already"):
         Devnet.up(DevnetSettings(nodes=0), run)
+    with pytest.raises(DevnetError, match=r"supervisor of .* has died") as caught:
+        net.status()
+    assert "blackhole devnet down" in caught.value.hint
     assert net.down() == ["chain"]
     assert left(run) == []
 
