@@ -70,5 +70,5 @@ gas: setup ## gas of every operation from receipts on a real chain; writes bench
 	@$(RUN)/python toolchain/generate_benchmarks.py
 
 clean: ## remove what was built and every cache of this folder; keeps .venv and node_modules
-	@rm -rf .build contracts/.cache .cache/ape .cache/solc .cache/import_linter .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf .build .cache/ape .cache/solc .cache/import_linter .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -not -path './node_modules/*' -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -8,7 +8,6 @@ A group that has no folder yet is named as such. A group that collects no test, 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -59,10 +58,6 @@ def subjects(group: Group) -> list[str]:
 
 def run(group: Group, paths: list[str], extra: list[str]) -> Counter[str]:
     """Run one group with its output passed through; its outcomes by name (`passed`, `failed`, `errors`, …)."""
-    if group.command is APE:
-        # Ape lists 500 files of a project and puts the copies of OpenZeppelin it made last time first: it would then
-        # find none of ours.
-        shutil.rmtree(ROOT / "contracts" / ".cache", ignore_errors=True)
     command = group.command if group.kind == "forge" else [*group.command, *extra, *paths]
     print(f"--- {group.name} (budget {group.budget} s): {' '.join(command[-4:])}", flush=True)
     began = time.monotonic()

@@ -109,8 +109,9 @@ def signer_from_environment() -> Signer | None:
     return None
 
 
-def load_key_file(path: Path, passphrase: str | None = None) -> LocalSigner:
+def load_key_file(path: str | os.PathLike[str], passphrase: str | None = None) -> LocalSigner:
     """A keystore (JSON) or a file that holds a key in hex. Raises `KeyMissing`, `KeyLocked`, `WrongPassphrase`."""
+    path = Path(path)
     try:
         content = path.read_text()
     except (OSError, UnicodeDecodeError) as error:

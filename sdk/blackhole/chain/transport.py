@@ -85,7 +85,9 @@ class HttpTransport:
                 content = await answer.read()
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            reason = "timed out" if isinstance(error, TimeoutError) else type(error).__name__
+            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            reason = "timed out" if isinstance(error, TimeoutError) else getattr(cause, "strerror", None)
+            reason = reason or type(error).__name__
             raise RpcUnavailable(f"{self.name}: {reason}") from error
         try:
             loaded = orjson.loads(content)

@@ -171,7 +171,9 @@ async def _on_chain(selected: Network) -> list[Finding]:
             found += await _contracts(chain, selected, restart)
             found += await _balances(chain, selected, devnet)
         except BlackholeError as error:
-            found.append(Finding("chain", BAD, f"{url}: {error.message}", restart))
+            found.append(
+                Finding("chain", BAD, error.message if url in error.message else f"{url}: {error.message}", restart)
+            )
         finally:
             await chain.close()
     return found

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blackhole.cli.context import amount, connect, current
-from blackhole.cli.output import Progress, confirm, detail, emit, hole, note, size, table
+from blackhole.cli.output import Progress, confirm, detail, emit, hole, note, size, span, table
 
 if TYPE_CHECKING:
+    from blackhole.client import Blackhole
     from blackhole.storage.repair import Repaired
     from blackhole.storage.types import Quote
 
@@ -31,11 +32,13 @@ Periods = Annotated[int, typer.Option(min=1, help="How many periods; one is a da
 MaxPrice = Annotated[str | None, typer.Option(help="HOLE that may be locked at most; then nobody is asked.")]
 
 
-def _profile(given: str | None, blackhole: Any) -> str:
-    if given is not None:
-        return given
-    named = blackhole.network.extra.get("profile")
-    return named if isinstance(named, str) else "dev" if blackhole.network.name == "devnet" else "std"
+def _lasting(blackhole: Blackhole, periods: int) -> str:
+    """How long so many periods are for who waits: a devnet's clock jumps."""
+    network = blackhole.network
+    pace = network.extra.get("pace_seconds")
+    if isinstance(pace, int | float):
+        return f"about {span(periods * pace)} on this devnet"
+    return f"about {span(periods * network.period)}"
 
 
 @app.command()
@@ -75,8 +78,9 @@ def quote(
 
     with connect() as blackhole:
         what: str | int = int(file) if file.isdecimal() and not Path(file).exists() else file
-        found = blackhole.storage.quote(what, profile=_profile(profile, blackhole), periods=periods)
-    emit(_quote_data(found), _quote_text(found, explain=explain))
+        found = blackhole.storage.quote(what, profile=profile, periods=periods)
+        lasting = _lasting(blackhole, found.periods)
+    emit(_quote_data(found), _quote_text(found, lasting, explain=explain))
 
 
 def _quote_data(found: Quote) -> dict[str, Any]:
@@ -106,11 +110,11 @@ def _quote_data(found: Quote) -> dict[str, Any]:
     }
 
 
-def _quote_text(found: Quote, *, explain: bool) -> str:
+def _quote_text(found: Quote, lasting: str, *, explain: bool) -> str:
     chosen = sum(row.shard is not None for row in found.nodes)
     lines = [
         f"{size(found.size)} as {size(found.leaves * 1024)} on {chosen} nodes ({found.profile}),"
-        f" {found.periods} periods",
+        f" {found.periods} periods, {lasting}",
         f"  storage  {hole(found.storage)} ({hole(found.rate)} a period, paid for proven periods only)",
         f"  repair   {hole(found.repair)} set aside; what is not used comes back",
         f"  locked   {hole(found.total)}",
@@ -142,20 +146,23 @@ def put(
     """
     limit = amount(max_price) if max_price is not None else None
     with connect() as blackhole:
-        chosen = _profile(profile, blackhole)
+        lasting = _lasting(blackhole, periods)
         if current().dry_run or (limit is None and not current().yes and file != "-"):
-            found = blackhole.storage.quote(file, profile=chosen, periods=periods)
+            found = blackhole.storage.quote(file, profile=profile, periods=periods)
             if current().dry_run:
-                emit({"dry_run": True, **_quote_data(found)}, "would store it:\n" + _quote_text(found, explain=False))
+                emit(
+                    {"dry_run": True, **_quote_data(found)},
+                    "would store it:\n" + _quote_text(found, lasting, explain=False),
+                )
                 return
             if found.total > FREE_TO_SPEND:
-                confirm(f"Lock {hole(found.total)} for {found.periods} periods?", limit=True)
+                confirm(f"Lock {hole(found.total)} for {found.periods} periods, {lasting}?", limit=True)
             limit = found.total + found.total // 100
         elif limit is None and not current().yes:
             confirm("A pipe does not say what it will cost. Store it without a limit?", limit=True)
         with Progress(f"storing {file}") as progress:
             stored = blackhole.storage.put(
-                file, profile=chosen, periods=periods, max_price=limit, name=name, progress=progress
+                file, profile=profile, periods=periods, max_price=limit, name=name, progress=progress
             )
     if stored.resumed:
         note("went on where an earlier put of this file stopped")
@@ -177,7 +184,7 @@ def put(
         "missing": stored.missing,
         "resumed": stored.resumed,
     }
-    note(f"stored {stored.name} ({size(stored.size)}) until period {stored.end} for {hole(stored.cost)}")
+    note(f"stored {stored.name} ({size(stored.size)}) until period {stored.end}, {lasting}, for {hole(stored.cost)}")
     emit(data, stored.cap)
     if stored.missing:
         note(f"{len(stored.missing)} shards have no node yet: blackhole storage repair {stored.name}")
@@ -293,11 +300,14 @@ def status(
         "rows": found.rows,
         "nodes": {str(node): row for node, row in found.nodes.items()},
     }
+    paid = f"paid until period {found.paid_until} (now {found.period})"
+    if not found.paid_until:
+        paid = "no agreement holds it any more: its paid time is over, or it was given up"
     lines = [
         f"{found.state}: {found.healthy} of {found.shards} shards healthy in the worst of {found.segments} segments, "
         f"{found.needed} suffice to read, repair starts below {found.repair_at}",
         f"shards: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}",
-        f"paid until period {found.paid_until} (now {found.period})",
+        paid,
     ]
     if current().verbose or found.state != "full":
         cells = [(r.segment, r.shard, r.node or "-", r.state) for r in found.rows if r.segment >= 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blackhole.chain.values import Address, address
@@ -95,7 +96,10 @@ class Genesis:
         chain = Chain(Rpc(url), home=Home.locate(run.home("devnet")))
         try:
             await hand_out_gas(chain, own, [signer.address for signer in accounts.values()])
-            network = await _deploy(chain, settings, accounts, url)
+            deployed = await _deploy(chain, settings, accounts, url)
+            # What clients take when they are not told, and how long a period is for who sits in front of it.
+            pace = {"pace_seconds": settings.pace} if own is not None else {}
+            network = replace(deployed, extra={**deployed.extra, "profile": settings.profile, **pace})
             genesis = cls(run, chain, network, accounts, keys, own)
             await asyncio.gather(*(genesis._fill(accounts[name]) for name in USERS))
             await asyncio.to_thread(network.save, run.network)

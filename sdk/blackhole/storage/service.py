@@ -37,13 +37,18 @@ class Storage(ConnectedService[M]):
             self._shared = StorageCore(self.connection)
         return self._shared
 
+    def _profile(self, given: str | None) -> str:
+        """The profile asked for, else the one the network's file names (a devnet's does), else std."""
+        named = self.connection.network.extra.get("profile")
+        return given or (named if isinstance(named, str) else "std")
+
     async def aclose(self) -> None:
         """Close the connections to nodes; `Blackhole.close` does it."""
         if self._shared is not None:
             await self._shared.aclose()
 
     @operation
-    async def quote(self, source: SourceLike | int, *, profile: str = "std", periods: int = 30) -> Quote:
+    async def quote(self, source: SourceLike | int, *, profile: str | None = None, periods: int = 30) -> Quote:
         """What storing `source` (or so many bytes) would cost, at which nodes and why these. Only asks.
 
         Raises:
@@ -63,14 +68,14 @@ class Storage(ConnectedService[M]):
             if opened.size is None:
                 raise InputError("A pipe does not say its size.", hint="Pass the number of bytes instead.")
             size = opened.size
-        return await quote_for(self._core, size, PutOptions(profile=profile, periods=periods))
+        return await quote_for(self._core, size, PutOptions(profile=self._profile(profile), periods=periods))
 
     @operation
     async def put(
         self,
         source: SourceLike,
         *,
-        profile: str = "std",
+        profile: str | None = None,
         periods: int = 30,
         max_price: int | None = None,
         name: str | None = None,
@@ -84,7 +89,7 @@ class Storage(ConnectedService[M]):
 
         Args:
             source: a path, "-" for stdin, bytes, or a binary stream.
-            profile: "std" (any 20 of 40 shards restore it), "dev" (3 of 10), "dc", "wide".
+            profile: "std" (any 20 of 40 shards restore it), "dev" (3 of 10), "dc", "wide"; default: the network's.
             periods: how many periods; one is a day on public networks.
             max_price: wei that may be locked at most.
             name: for the own list; default: the file's.
@@ -101,7 +106,9 @@ class Storage(ConnectedService[M]):
 
         opened = await asyncio.to_thread(open_source, source, name)
         try:
-            options = PutOptions(profile=profile, periods=periods, max_price=max_price, name=name, progress=progress)
+            options = PutOptions(
+                profile=self._profile(profile), periods=periods, max_price=max_price, name=name, progress=progress
+            )
             put = await Put.begin(self._core, opened, options)
             return await put.run()
         finally:

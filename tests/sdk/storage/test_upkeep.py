@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from blackhole.devnet.handle import Devnet
-from blackhole.errors import CapError, PriceTooHigh
+from blackhole.errors import CapError, NotEnoughShards, PriceTooHigh
 from blackhole.face import portal
 from blackhole.storage import deals
 from blackhole.storage.caps import parse_cap
@@ -112,6 +112,9 @@ def test_removal_gives_everything_up_and_forgets_the_cap(payer: Account) -> None
     assert (len(kept.agreements), kept.terminated, kept.failed) == (10, (), {})
     assert payer.client.storage.ls() == []
     assert states(payer, stored.cap) == {"missing": 10}
+    assert payer.client.storage.status(stored.cap).paid_until == 0
+    with pytest.raises(NotEnoughShards, match="No agreement holds this object any more"):
+        payer.client.storage.get(stored.cap)
 
 
 def test_the_owner_repairs_and_the_bytes_are_the_same(
