@@ -200,7 +200,8 @@ interface IStakeManager {
     /// @dev Reverts ZeroAddress, NotStaker, NoExit, ExitPending, ExitFrozen.
     function withdraw(uint32 node, uint16 service, address to) external returns (uint96 amount);
 
-    /// @notice Frees a reserve whose verifier has not: from reservedUntil + UNRESERVE_DELAY. Staker.
+    /// @notice Frees a reserve whose verifier has not: from reservedUntil + UNRESERVE_DELAY. Staker. What the verifier
+    /// gives back afterwards counts against this first, so it lowers no later reserve.
     /// @dev Reverts NotStaker, ZeroAmount (nothing reserved), ReserveLive.
     function unreserve(uint32 node, uint16 service) external;
 

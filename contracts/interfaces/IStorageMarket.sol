@@ -39,8 +39,8 @@ interface IStorageMarket is IStorageDeals {
     // ------------------------------------------------------------------------------------------------------------ repair
 
     /// @notice Pays the repairer of a replacement from the fund of the node that lost the piece, by leaves. Anyone may call, once a (lost deal, piece).
-    /// @dev The lost deal is terminated, or its node has ended. The new deal is of the same payer, with another node, names a repairer and has a
-    /// proven period behind a closed window.
+    /// @dev The lost deal's node has ended, or the deal is terminated and unchanged since before its node's last fault. The new deal is of the same
+    /// payer, with another node, names a repairer and has a proven period behind a closed window since it was opened or last changed.
     /// @param piece root of the piece
     /// @param leaves leaves of the piece
     /// @param lostPath steps from the piece to the lost deal's root (docs/proof-format.md)
@@ -105,7 +105,7 @@ interface IStorageMarket is IStorageDeals {
     /// @notice block.timestamp / PERIOD.
     function currentPeriod() external view returns (uint32);
 
-    /// @notice A node's fund of a round. The running round is ledgerOf(node).round.
+    /// @notice A node's fund of a round: of one run of misses. The last is ledgerOf(node).round; rounds count from 1.
     function fundOf(uint32 node, uint16 round) external view returns (Fund memory);
 
     /// @notice What a lost deal was paid from its node's fund.

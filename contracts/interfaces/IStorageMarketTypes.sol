@@ -44,7 +44,7 @@ interface IStorageMarketTypes {
         uint16 freed; // head of the list of freed positions, plus 1
         uint16 positions; // positions ever used
         uint8 depth; // levels of the sum tree
-        uint16 round; // times this node failed and was emptied: names its fund
+        uint16 round; // runs of three misses so far: names the fund of the last
     }
 
     /// @notice A deal. Its EIP-712 digest is the agreement's id. The node signs it, and the payer it or a batch that holds it.
@@ -87,10 +87,11 @@ interface IStorageMarketTypes {
         uint64 nonce;
     }
 
-    /// @notice What a node's faults left for repair: 1 slot. At the tenth miss `leaves` and `endedAt` are fixed, and with them the share of a leaf.
+    /// @notice What the faults of one run of misses left for repair: 1 slot. At the tenth miss all is fixed, and with it the share of a leaf.
     struct Fund {
         uint96 amount; // wei in the market's own hub account
-        uint48 leaves;
+        uint48 leaves; // the node's at the last fault, less those paid since: they share the amount
+        uint32 since; // period of the last fault; before the tenth miss only deals unchanged since an earlier one share
         uint40 endedAt; // unix seconds, 0 before the tenth miss
     }
 

@@ -42,6 +42,8 @@ contract StakeManager is IStakeManager {
     mapping(uint32 node => Account) private _accounts;
     mapping(uint32 node => address) private _pendingStakers;
     mapping(uint32 node => mapping(uint16 service => Stake)) private _stakes;
+    // Freed by the staker himself and not yet given back by the verifier.
+    mapping(uint32 node => mapping(uint16 service => uint96)) private _unreserved;
     mapping(uint32 node => mapping(uint16 service => Rounds)) private _rounds;
     mapping(uint32 node => mapping(uint16 service => mapping(uint32 number => Round))) private _roundAt;
     mapping(uint256 claim => Hold) private _holds;
@@ -183,6 +185,7 @@ contract StakeManager is IStakeManager {
         if (block.timestamp < freeableAt) revert ReserveLive(freeableAt);
         stake.reserved = 0;
         stake.reservedUntil = 0;
+        _unreserved[node][service] += reserved;
         emit Unreserved(node, service, reserved);
     }
 
@@ -207,9 +210,16 @@ contract StakeManager is IStakeManager {
         Stake storage stake;
         uint96 reserved;
         if (delta < 0) {
-            // Saturates: the staker may have freed it meanwhile, and closing an agreement must not revert.
+            // Saturates: closing an agreement must not revert.
             stake = _stakes[node][service];
             uint256 less = uint256(-int256(delta));
+            // What the staker freed meanwhile is not freed a second time, out of what later agreements reserved.
+            uint96 freed = _unreserved[node][service];
+            if (freed != 0) {
+                uint96 again = less < freed ? uint96(less) : freed;
+                _unreserved[node][service] = freed - again;
+                less -= again;
+            }
             reserved = stake.reserved;
             reserved = less < reserved ? reserved - uint96(less) : 0;
         } else {

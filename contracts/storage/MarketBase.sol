@@ -182,7 +182,9 @@ abstract contract MarketBase is IStorageMarketTypes {
 
     /// @dev Lock and reserve outlast the end by two periods: proof and settlement of the last one.
     function _until(uint32 end) internal view returns (uint40) {
-        return uint40((uint256(end) + 2) * period);
+        uint256 until = (uint256(end) + 2) * period;
+        // Beyond the type is beyond what vault and bank take; cut off it would name a near date.
+        return until < type(uint40).max ? uint40(until) : type(uint40).max;
     }
 
     function _positionKey(uint32 node, uint256 position) internal pure returns (uint256) {

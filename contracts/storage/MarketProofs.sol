@@ -87,11 +87,15 @@ abstract contract MarketProofs is MarketBase, IStorageMarket {
         } else if (misses % Protocol.MISS_STEP == 0) {
             amount = uint256(_stakeOf(node).reserved) * _service().faultBps / Protocol.BPS;
         }
+        // Each run has a fund of its own: what an earlier one left is not for deals that came after it.
+        if (misses == Protocol.MISS_STEP) ++ledger.round;
         _store(node, ledger);
         emit Missed(node, p, misses, msg.sender);
+        if (misses % Protocol.MISS_STEP != 0 && ledger.endedAt == 0) return;
         Fund storage fund = $.funds[_fundKey(node, ledger.round)];
+        fund.leaves = ledger.leaves;
+        fund.since = _current();
         if (ledger.endedAt != 0) {
-            fund.leaves = ledger.leaves;
             fund.endedAt = uint40(block.timestamp);
             emit NodeEnded(node, ledger.round, ledger.endedAt);
         }

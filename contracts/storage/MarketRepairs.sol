@@ -27,7 +27,7 @@ abstract contract MarketRepairs is MarketBase, IStorageMarket {
     /// @inheritdoc IStorageMarket
     function claimRemainder(uint256 lostId) external {
         Agreement storage lost = _market().agreements[lostId];
-        (Fund storage fund,) = _fundOfLost(lostId, lost);
+        Fund storage fund = _fundOfLost(lostId, lost);
         if (fund.endedAt == 0) revert NotLost(lostId);
         uint256 from = fund.endedAt + Protocol.REMAINDER_DELAY;
         if (block.timestamp < from) revert NotBefore(from);
@@ -49,7 +49,8 @@ abstract contract MarketRepairs is MarketBase, IStorageMarket {
         if (a.node == lost.node) revert NodeNotAllowed(a.node);
         address payer = _payerOf(lostId);
         if (_payerOf(newId) != payer) revert PayerMismatch(payer);
-        if ($.bits.count(a.node, a.start, _lesser(a.end, _firstUndecided())) == 0) revert NotProvenYet(newId);
+        // A Change puts `rateSince` after its own period: only proofs of what the deal holds now count.
+        if ($.bits.count(a.node, a.rateSince, _lesser(a.end, _firstUndecided())) == 0) revert NotProvenYet(newId);
         bytes32 key = keccak256(abi.encode(lostId, piece));
         if ($.repaired[key]) revert AlreadyRepaired(lostId, piece);
         $.repaired[key] = true;
@@ -60,34 +61,31 @@ abstract contract MarketRepairs is MarketBase, IStorageMarket {
 
     /// @dev What `leaves` of a lost deal are worth in its node's fund, once.
     function _takeShare(uint256 lostId, Agreement storage lost, uint48 leaves) private returns (uint96 amount) {
-        (Fund storage fund, uint48 shares) = _fundOfLost(lostId, lost);
+        Fund storage fund = _fundOfLost(lostId, lost);
         Loss storage loss = _market().losses[lostId];
         // The same piece may stand under the root twice; no deal is paid for more leaves than it held.
         if (uint256(loss.repaired) + leaves > lost.leaves) revert NothingLeft(lostId);
         loss.repaired += leaves;
-        amount = uint96(uint256(fund.amount) * leaves / shares);
-        // Before the tenth miss more may come in and others may go, so what is paid leaves the fund.
-        if (fund.endedAt == 0) fund.amount -= amount;
+        amount = uint96(uint256(fund.amount) * leaves / fund.leaves);
+        // Before the tenth miss more may come in, so what is paid leaves the fund.
+        if (fund.endedAt == 0) {
+            fund.amount -= amount;
+            fund.leaves -= leaves;
+        }
     }
 
-    /// @dev The fund a lost deal is paid from, and the leaves that share it.
-    function _fundOfLost(uint256 lostId, Agreement storage lost)
-        private
-        view
-        returns (Fund storage fund, uint48 shares)
-    {
+    /// @dev The fund a lost deal is paid from.
+    function _fundOfLost(uint256 lostId, Agreement storage lost) private view returns (Fund storage fund) {
         MarketStorage storage $ = _market();
         uint32 node = lost.node;
         Status status = lost.status;
-        if (status == Status.Lost) {
-            fund = $.funds[_fundKey(node, $.losses[lostId].round)];
-            return (fund, fund.leaves);
-        }
+        if (status == Status.Lost) return $.funds[_fundKey(node, $.losses[lostId].round)];
         Ledger memory ledger = _ledger(node);
         fund = $.funds[_fundKey(node, ledger.round)];
-        if (_isLive(status) && ledger.endedAt != 0) return (fund, fund.leaves);
-        if (status != Status.Terminated) revert NotLost(lostId);
-        return (fund, ledger.leaves);
+        if (_isLive(status) && ledger.endedAt != 0) return fund;
+        // While its node is in service only a deal that has not changed since before the last fault shares in it: others would
+        // be opened or grown to take the fund from those it hurt.
+        if (status != Status.Terminated || lost.rateSince > fund.since) revert NotLost(lostId);
     }
 
     function _payerOf(uint256 id) private view returns (address) {

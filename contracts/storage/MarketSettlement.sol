@@ -56,10 +56,7 @@ abstract contract MarketSettlement is MarketBase, IStorageMarket {
         ledger.leaves -= a.leaves;
         if (--ledger.count == 0) {
             ledger.misses = 0;
-            if (ledger.endedAt != 0) {
-                ledger.endedAt = 0;
-                ++ledger.round;
-            }
+            ledger.endedAt = 0;
         }
         _store(node, ledger);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IStakeManager} from "../../../contracts/interfaces/IStakeManager.sol";
 import {Content, MarketFixture} from "./MarketFixture.sol";
 
 /// @dev Attacks where market, vault and bank meet: each promise is kept by one and broken through another.
@@ -74,5 +75,165 @@ contract CrossContractAttacksTest is MarketFixture {
         uint32 filled = market.currentPeriod();
         miss(node, filled, id);
         assertEq(market.ledgerOf(node).misses, 1);
+    }
+
+    // --------------------------------------------------------------------------------------------- the repair fund
+
+    function _pieceRoot(Content memory c) internal view returns (bytes32 piece) {
+        return trees.pieceOf(c, 0);
+    }
+
+    // A faulted node must not take its own stake back out of the fund by deals with itself, opened after the fault.
+    function test_attack_a_node_takes_its_fault_back_by_deals_with_itself() public {
+        period(node, p, true);
+        miss(node, p + 1, id);
+        miss(node, p + 2, id);
+        miss(node, p + 3, id);
+        uint16 round = market.ledgerOf(node).round;
+        uint256 fund = market.fundOf(node, round).amount;
+        assertGt(fund, 0);
+        // The node's own account is payer, repairer and owner of the other node.
+        uint256 own = _openFor(node, big, 20);
+        vm.prank(payer);
+        market.terminate(own);
+        Terms memory t = terms(other, big);
+        t.repairer = stranger;
+        uint256 copy = open(t);
+        contents[copy] = big;
+        period(other, t.start, true);
+        bytes32 piece = _pieceRoot(big);
+        vm.expectRevert(abi.encodeWithSelector(NotLost.selector, own));
+        market.claimRepair(own, copy, piece, 100, "", "");
+        assertEq(market.fundOf(node, round).amount, fund);
+    }
+
+    // ... nor by letting a deal grow that was there before.
+    function test_attack_a_deal_grown_after_the_fault_shares_in_the_fund() public {
+        miss(node, p, id);
+        miss(node, p + 1, id);
+        miss(node, p + 2, id);
+        apply_(change(id, big));
+        contents[id] = big;
+        vm.prank(payer);
+        market.terminate(id);
+        Terms memory t = terms(other, big);
+        t.repairer = stranger;
+        uint256 copy = open(t);
+        contents[copy] = big;
+        period(other, t.start, true);
+        bytes32 piece = _pieceRoot(big);
+        vm.expectRevert(abi.encodeWithSelector(NotLost.selector, id));
+        market.claimRepair(id, copy, piece, 100, "", "");
+    }
+
+    // Leaves that came after the fault do not thin out the shares of those it hurt.
+    function test_attack_diluting_the_fund_of_a_fault_by_later_deals() public {
+        miss(node, p, id);
+        miss(node, p + 1, id);
+        miss(node, p + 2, id);
+        uint16 round = market.ledgerOf(node).round;
+        uint256 fund = market.fundOf(node, round).amount;
+        _openFor(node, big, 20);
+        vm.prank(payer);
+        market.terminate(id);
+        Terms memory t = terms(other, one);
+        t.repairer = stranger;
+        uint256 copy = open(t);
+        contents[copy] = one;
+        period(other, t.start, true);
+        market.claimRepair(id, copy, _pieceRoot(one), 2, "", "");
+        assertEq(token.balanceOf(stranger), fund);
+    }
+
+    // What one run of misses left is not for deals of a later run: a node would stage one on a deal with itself.
+    function test_attack_a_staged_run_of_misses_collects_what_an_earlier_run_left() public {
+        uint256 victim = _openFor(node, big, 20);
+        for (uint32 i = 0; i < 3; ++i) {
+            miss(node, p + i, id);
+        }
+        uint256 left = market.fundOf(node, market.ledgerOf(node).round).amount;
+        period(node, p + 3, true);
+        uint32 end = market.agreementOf(victim).end;
+        for (uint32 q = end - 1; q < end + 2; ++q) {
+            drawn(q);
+            if (q == end - 1) prove(node, q);
+            passWindow();
+            if (q == end - 1) market.close(victim);
+            if (q >= end) market.reportMissed(node, q, id);
+        }
+        miss(node, end + 2, id);
+        vm.prank(payer);
+        market.terminate(id);
+        Terms memory t = terms(other, one);
+        t.repairer = stranger;
+        uint256 copy = open(t);
+        contents[copy] = one;
+        period(other, t.start, true);
+        market.claimRepair(id, copy, _pieceRoot(one), 2, "", "");
+        assertLt(token.balanceOf(stranger), left / 10);
+    }
+
+    // A repairer is paid for a period the piece was proven in, not for the deal's periods before the piece came.
+    function test_attack_an_old_deal_is_shown_as_the_replacement() public {
+        Content memory small = content("small", 1);
+        Terms memory t = terms(other, small);
+        t.repairer = stranger;
+        uint256 old = open(t);
+        contents[old] = small;
+        for (uint32 i = 0; i < 3; ++i) {
+            drawn(p + i);
+            if (i == 2) prove(other, p + i);
+            passWindow();
+            market.reportMissed(node, p + i, id);
+        }
+        vm.prank(payer);
+        market.terminate(id);
+        // Both sign the lost piece into the old deal without a byte of it on the node.
+        apply_(change(old, one));
+        bytes32 piece = _pieceRoot(one);
+        vm.expectRevert(abi.encodeWithSelector(NotProvenYet.selector, old));
+        market.claimRepair(id, old, piece, 2, "", "");
+        contents[old] = one;
+        period(other, market.currentPeriod() + 1, true);
+        market.claimRepair(id, old, piece, 2, "", "");
+    }
+
+    // ------------------------------------------------------------------------------------------------- the reserve
+
+    // A deal long over and never closed must not lower, when it is closed at last, what a later deal reserved.
+    function test_attack_a_freed_reserve_is_given_back_a_second_time() public {
+        uint256 own = _openFor(other, big, 1);
+        toPeriod(p + 3);
+        vm.warp(vault.stakeOf(other, SERVICE).reservedUntil + 60 days);
+        pass(1);
+        address staker = keysOf[other].owner;
+        vm.prank(staker);
+        vault.unreserve(other, SERVICE);
+        assertEq(reserved(other), 0);
+        uint256 victim = _openFor(other, content("victim", 90), 60);
+        assertEq(reserved(other), 90 * COLLATERAL);
+        market.close(own);
+        assertEq(reserved(other), 90 * COLLATERAL, "what backs a live deal");
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IStakeManager.InsufficientFreeStake.selector, 1000 * HOLE - 90 * COLLATERAL, 1000 * HOLE
+            )
+        );
+        vm.prank(staker);
+        vault.requestExit(other, SERVICE, 1000 * HOLE);
+        assertGt(market.agreementOf(victim).end, market.currentPeriod());
+    }
+
+    // An end so far away that its date overflows must not name a reserve and a lock that end tomorrow.
+    function test_attack_an_end_whose_date_wraps_around() public {
+        Terms memory t = terms(other, one);
+        // (end + 2) * PERIOD = 2^40 * k + a date within 400 days from now
+        uint256 wrap = 1 << 40;
+        uint256 want = vm.getBlockTimestamp() + 30 days;
+        t.end = uint32((wrap + want) / PERIOD - 1);
+        (t.rate, t.prepaid) = (1, type(uint32).max);
+        (bytes memory a, bytes memory b) = (signPayer(t), signNode(t));
+        vm.expectRevert();
+        market.open(t, a, b);
     }
 }

@@ -131,7 +131,7 @@ contract MarketFaultsTest is MarketFixture {
             assertEq(hub.balanceOf(address(market)), fund);
             assertEq(token.balanceOf(reporter), bounty);
         }
-        Fund memory f = market.fundOf(node, 0);
+        Fund memory f = market.fundOf(node, 1);
         assertEq(f.amount, fund);
         assertEq(f.leaves, 6);
         assertEq(f.endedAt, vm.getBlockTimestamp());
@@ -231,7 +231,7 @@ contract MarketFaultsTest is MarketFixture {
         vm.expectRevert(abi.encodeWithSelector(NotProvenYet.selector, newId));
         market.claimRepair(id, newId, piece, 2, path, "");
         _proveReplacement(newId, 2);
-        uint256 fund = market.fundOf(node, 0).amount;
+        uint256 fund = market.fundOf(node, 1).amount;
         vm.expectRevert(PieceMismatch.selector);
         market.claimRepair(id, newId, piece, 1, path, "");
         vm.expectRevert(PieceMismatch.selector);
@@ -282,7 +282,7 @@ contract MarketFaultsTest is MarketFixture {
         uint256 newId = _openReplacement(2);
         _proveReplacement(newId, 2);
         market.claimRepair(id, newId, trees.pieceOf(one, 2), 2, trees.piecePath(one, 2), "");
-        uint256 fund = market.fundOf(node, 0).amount;
+        uint256 fund = market.fundOf(node, 1).amount;
         vm.warp(ended + 60 days);
         market.claimRemainder(id);
         assertEq(token.balanceOf(payer), fund * 4 / 6);
@@ -419,11 +419,11 @@ contract MarketFaultsTest is MarketFixture {
         market.terminate(id);
         uint256 newId = _openReplacement(2);
         _proveReplacement(newId, 2);
-        uint256 fund = market.fundOf(node, 0).amount;
+        uint256 fund = market.fundOf(node, 1).amount;
         assertGt(fund, 0);
         market.claimRepair(id, newId, trees.pieceOf(one, 2), 2, trees.piecePath(one, 2), "");
         assertEq(token.balanceOf(stranger), fund * 2 / 6);
-        assertEq(market.fundOf(node, 0).amount, fund - fund * 2 / 6);
+        assertEq(market.fundOf(node, 1).amount, fund - fund * 2 / 6);
         vm.expectRevert(abi.encodeWithSelector(NotLost.selector, id));
         market.claimRemainder(id);
     }

@@ -214,7 +214,7 @@ contract MarketHandler is MarketFixture {
     function marketFunds() external view returns (uint256 held, uint256 owed) {
         held = hub.balanceOf(address(market));
         for (uint32 on = node; on <= other; ++on) {
-            for (uint16 round = 0; round < 4; ++round) {
+            for (uint16 round = 0; round <= market.ledgerOf(on).round; ++round) {
                 owed += market.fundOf(on, round).amount;
             }
         }

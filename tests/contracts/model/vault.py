@@ -83,6 +83,8 @@ class Vault:
     stakers: dict[int, str] = field(default_factory=dict)
     pending: dict[int, str] = field(default_factory=dict)
     stakes: dict[tuple[int, int], Stake] = field(default_factory=lambda: defaultdict(Stake))
+    # Freed by the staker and not yet given back by the verifier.
+    freed: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
     rounds: dict[tuple[int, int], list[Round]] = field(default_factory=lambda: defaultdict(list))
     holds: dict[int, Hold] = field(default_factory=dict)
     history: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
@@ -150,6 +152,7 @@ class Vault:
         stake = self.stakes[node, service]
         require(stake.reserved > 0, "ZeroAmount")
         require(self.now >= stake.reserved_until + UNRESERVE_DELAY, "ReserveLive")
+        self.freed[node, service] += stake.reserved
         stake.reserved = stake.reserved_until = 0
 
     def set_reservable(self, caller: str, node: int, service: int, reservable: bool) -> None:
@@ -169,7 +172,9 @@ class Vault:
             stake.reserved_until = max(stake.reserved_until, until)
         else:
             stake = self.stakes[node, service]
-            stake.reserved = max(0, stake.reserved + delta)
+            again = min(self.freed[node, service], -delta)
+            self.freed[node, service] -= again
+            stake.reserved = max(0, stake.reserved + delta + again)
         if stake.reserved == 0:
             stake.reserved_until = 0
 
