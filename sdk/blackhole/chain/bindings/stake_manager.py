@@ -316,7 +316,8 @@ class StakeManager(Contract):
         return self._tx("transferStaker", "4baba62c", "uint32,address", (node, to), "")
 
     def unreserve(self, node: int, service: int) -> Tx[None]:
-        """Frees a reserve whose verifier has not: from reservedUntil + UNRESERVE_DELAY. Staker. Reverts NotStaker,
+        """Frees a reserve whose verifier has not: from reservedUntil + UNRESERVE_DELAY. Staker. What the verifier
+        gives back afterwards counts against this first, so it lowers no later reserve. Reverts NotStaker,
         ZeroAmount (nothing reserved), ReserveLive.
         """
         return self._tx("unreserve", "7da0b031", "uint32,uint16", (node, service), "")

@@ -399,10 +399,11 @@ class StorageMarket(Contract):
         self, lost_id: int, new_id: int, piece: bytes, leaves: int, lost_path: bytes, new_path: bytes
     ) -> Tx[None]:
         """Pays the repairer of a replacement from the fund of the node that lost the piece, by leaves. Anyone may
-        call, once a (lost deal, piece). The lost deal is terminated, or its node has ended. The new deal is of the
-        same payer, with another node, names a repairer and has a proven period behind a closed window. `leaves`:
-        leaves of the piece. `lost_path`: steps from the piece to the lost deal's root (docs/proof-format.md).
-        `new_path`: steps from the piece to the new deal's root. `piece`: root of the piece.
+        call, once a (lost deal, piece). The lost deal's node has ended, or the deal is terminated and unchanged
+        since before its node's last fault. The new deal is of the same payer, with another node, names a repairer
+        and has a proven period behind a closed window since it was opened or last changed. `leaves`: leaves of the
+        piece. `lost_path`: steps from the piece to the lost deal's root (docs/proof-format.md). `new_path`: steps
+        from the piece to the new deal's root. `piece`: root of the piece.
         """
         return self._tx(
             "claimRepair",
@@ -453,7 +454,7 @@ class StorageMarket(Contract):
         return self._call("firstUndecided", "a8ed0ecc", "", (), "uint32")
 
     def fund_of(self, node: int, round: int) -> Call[Fund]:
-        """A node's fund of a round. The running round is ledgerOf(node).round."""
+        """A node's fund of a round: of one run of misses. The last is ledgerOf(node).round; rounds count from 1."""
         return self._call("fundOf", "fc35b537", "uint32,uint16", (node, round), "Fund")
 
     def hub(self) -> Call[Address]:
