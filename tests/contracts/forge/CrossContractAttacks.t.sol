@@ -236,4 +236,138 @@ contract CrossContractAttacksTest is MarketFixture {
         vm.expectRevert();
         market.open(t, a, b);
     }
+
+    // ------------------------------------------------------------------------------------------------ hostile payers
+
+    // A smart account that has signed and then changes its mind, or breaks, stops no payment, no fault and no close.
+    function test_attack_a_payer_contract_that_turns_hostile_after_it_signed() public {
+        TurncoatPayer account = new TurncoatPayer();
+        fundPayer(address(account));
+        Terms memory t = terms(other, one);
+        (t.payer, t.end, t.prepaid) = (address(account), t.start + 2, 2 * RATE);
+        uint256 deal = market.open(t, "", signNode(t));
+        contents[deal] = one;
+        account.turn();
+        period(other, p, true);
+        settle(deal);
+        assertEq(locked(deal), RATE);
+        miss(other, p + 1, deal);
+        market.close(deal);
+        assertEq(hub.balanceOf(address(account)), 1000 * HOLE - RATE);
+        assertEq(reserved(other), 0);
+    }
+
+    // Whatever gas a stranger gives a batch: each row is open in market, bank and vault, or in none of them, and what was
+    // skipped opens later.
+    function test_attack_a_batch_with_too_little_gas_leaves_no_row_half_open() public {
+        Terms[] memory rows = new Terms[](3);
+        bytes[] memory nodeSigs = new bytes[](3);
+        bytes32[] memory ids = new bytes32[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            rows[i] = terms(other, one);
+            ids[i] = market.termsDigest(rows[i]);
+            nodeSigs[i] = signNode(rows[i]);
+        }
+        bytes memory call = abi.encodeCall(market.openMany, (rows, sign(payerKey, market.batchDigest(ids)), nodeSigs));
+        bool partly;
+        for (uint256 gas_ = 100_000; gas_ < 1_200_000; gas_ += 20_000) {
+            uint256 snapshot = vm.snapshotState();
+            (bool ok,) = address(market).call{gas: gas_}(call);
+            uint256 opened = _consistent(ids);
+            if (ok && opened != 0 && opened != 3) {
+                partly = true;
+                (ok,) = address(market).call(call);
+                assertTrue(ok);
+                assertEq(_consistent(ids), 3);
+            }
+            vm.revertToState(snapshot);
+        }
+        assertTrue(partly, "some gas opened a part of the batch");
+    }
+
+    function _consistent(bytes32[] memory ids) private view returns (uint256 opened) {
+        for (uint256 i = 0; i < ids.length; ++i) {
+            bool isOpen = market.agreementOf(uint256(ids[i])).status == Status.Open;
+            assertEq(locked(uint256(ids[i])), isOpen ? 10 * RATE : 0);
+            if (isOpen) ++opened;
+        }
+        assertEq(reserved(other), opened * 2 * COLLATERAL);
+        assertEq(market.ledgerOf(other).count, opened);
+        assertEq(market.treeTotal(other), opened * 2);
+    }
+
+    // A repairer that the bank pays nobody at blocks his own pay only: the payer's remainder comes all the same.
+    function test_attack_a_repairer_nobody_can_pay() public {
+        for (uint32 i = 0; i < 10; ++i) {
+            miss(node, p + i, id);
+        }
+        Terms memory t = terms(other, one);
+        t.repairer = address(hub);
+        uint256 copy = open(t);
+        contents[copy] = one;
+        period(other, t.start, true);
+        bytes32 piece = _pieceRoot(one);
+        vm.expectRevert();
+        market.claimRepair(id, copy, piece, 2, "", "");
+        skip(60 days);
+        uint256 fund = market.fundOf(node, 1).amount;
+        market.claimRemainder(id);
+        assertEq(token.balanceOf(payer), fund);
+    }
+
+    // Tokens sent to the market past the bank go to whoever is paid next from a fault, and to no withdrawal of their own.
+    function testFuzz_attack_a_donation_to_the_market_leaves_its_books_whole(uint96 gift) public {
+        gift = uint96(bound(gift, 1, 1000 * HOLE));
+        token.transfer(address(market), gift);
+        for (uint32 i = 0; i < 3; ++i) {
+            miss(node, p + i, id);
+        }
+        assertEq(token.balanceOf(address(market)), 0);
+        assertEq(hub.balanceOf(address(market)), market.fundOf(node, 1).amount);
+    }
+
+    // A second payer's deal of the same node shares by its leaves: neither who claims first nor how often changes a share.
+    function testFuzz_attack_the_order_of_claims_changes_no_share(bool othersFirst, uint8 leaves) public {
+        Content memory second = content("second", uint8(bound(leaves, 1, 40)));
+        uint256 deal = _openFor(node, second, 60);
+        for (uint32 i = 0; i < 3; ++i) {
+            miss(node, p + i + 1, id);
+        }
+        uint256 fund = market.fundOf(node, 1).amount;
+        vm.startPrank(payer);
+        market.terminate(id);
+        market.terminate(deal);
+        vm.stopPrank();
+        uint256 mine = _copy(one, makeAddr("first repairer"));
+        uint256 theirs = _copy(second, makeAddr("second repairer"));
+        period(other, market.currentPeriod() + 1, true);
+        uint48 all = 2 + trees.leavesOf(second);
+        if (othersFirst) market.claimRepair(deal, theirs, _pieceRoot(second), all - 2, "", "");
+        market.claimRepair(id, mine, _pieceRoot(one), 2, "", "");
+        if (!othersFirst) market.claimRepair(deal, theirs, _pieceRoot(second), all - 2, "", "");
+        assertApproxEqAbs(token.balanceOf(makeAddr("first repairer")), fund * 2 / all, 1);
+        assertApproxEqAbs(token.balanceOf(makeAddr("second repairer")), fund * (all - 2) / all, 1);
+        assertEq(market.fundOf(node, 1).amount, 0);
+    }
+
+    function _copy(Content memory c, address repairer) private returns (uint256 deal) {
+        Terms memory t = terms(other, c);
+        t.repairer = repairer;
+        deal = open(t);
+        contents[deal] = c;
+    }
+}
+
+/// @dev Signs everything until it turns; then it answers nothing any more.
+contract TurncoatPayer {
+    bool private _turned;
+
+    function turn() external {
+        _turned = true;
+    }
+
+    function isValidSignature(bytes32, bytes calldata) external view returns (bytes4) {
+        if (_turned) revert();
+        return 0x1626ba7e;
+    }
 }

@@ -411,6 +411,41 @@ contract MarketFaultsTest is MarketFixture {
         );
     }
 
+    // What the lost lock gave back at its close pays once; what replacements need beyond it is the budget's.
+    function test_attack_what_a_lost_lock_gave_back_is_counted_for_every_replacement() public {
+        _fail();
+        market.close(id);
+        Policy memory q = _policy();
+        q.maxRate = RATE << 20;
+        Terms memory t = _replacement(other, 0);
+        t.prepaid = 20 * RATE;
+        _byPolicy(t, q, _proof(0), "");
+        assertEq(market.spentOf(market.policyDigest(q)), 0);
+        t = _replacement(other, 2);
+        t.prepaid = 20 * RATE;
+        _byPolicy(t, q, _proof(2), "");
+        assertEq(market.spentOf(market.policyDigest(q)), 10 * RATE, "30 rates came back, 40 are locked");
+    }
+
+    // A lost deal's lock keeps what a period at the rate before its last change can still earn.
+    function test_attack_a_replacement_takes_what_the_lost_node_has_still_earned() public {
+        toPeriod(p);
+        Change memory c = change(id, one);
+        (c.rate, c.end) = (RATE / 100, p + 7);
+        apply_(c);
+        drawn(p);
+        vm.prank(payer);
+        market.terminate(id);
+        Terms memory t = _replacement(other, 2);
+        t.prepaid = 40 * RATE;
+        _byPolicy(t, _policy(), _proof(2), "");
+        prove(node, p);
+        passWindow();
+        uint256 before = hub.balanceOf(keysOf[node].owner);
+        settle(id);
+        assertEq(hub.balanceOf(keysOf[node].owner) - before, RATE - RATE / 100, "a rate less the fee");
+    }
+
     function test_a_terminated_deal_is_repaired_from_the_fund_of_its_nodes_misses() public {
         miss(node, p, id);
         miss(node, p + 1, id);
