@@ -11,9 +11,8 @@ Without `--parameters`, on a local network only, a development market: all HOLE 
 from __future__ import annotations
 
 import asyncio
-import tomllib
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,9 @@ from ape import accounts
 from ape.cli import ConnectedProviderCommand
 from blackhole import protocol
 from blackhole.chain.client import Chain
-from blackhole.chain.deployment import DeploymentParameters, ServiceRow, deploy
+from blackhole.chain.deployment import DeploymentParameters, deploy, read_parameters
 from blackhole.chain.rpc import Rpc
 from blackhole.chain.values import Address, address
-from blackhole.errors import InputError
 from blackhole.network import Network
 from blackhole.paths import Home
 
@@ -43,7 +41,9 @@ class ApeSigner:
         signature = self._account.sign_raw_msghash(HexBytes(digest))
         if signature is None:
             raise click.ClickException("the account did not sign")
-        return bytes(signature.r) + bytes(signature.s) + bytes([signature.v if signature.v >= 27 else signature.v + 27])
+        # Ape drops leading zeros: a number of 31 bytes comes as 31 bytes.
+        r, s = (bytes(part).rjust(32, b"\0") for part in (signature.r, signature.s))
+        return r + s + bytes([signature.v if signature.v >= 27 else signature.v + 27])
 
 
 def development(deployer: Address) -> DeploymentParameters:
@@ -59,30 +59,6 @@ def development(deployer: Address) -> DeploymentParameters:
         prove_window=protocol.DEVNET_PROVE_WINDOW,
         prove_blocks=protocol.DEVNET_PROVE_BLOCKS,
     )
-
-
-def read_parameters(path: Path) -> DeploymentParameters:
-    """A reviewed parameter file: the fields of `DeploymentParameters`, `[[genesis]]` rows and a `[storage]` table.
-
-    Amounts are integers or decimal strings of wei. Raises `InputError` for a field that does not exist or is missing.
-    """
-    raw = tomllib.loads(path.read_text())
-    genesis = tuple((address(row["account"]), int(row["amount"])) for row in raw.pop("genesis", []))
-    row = {name: int(value) for name, value in raw.pop("storage", {}).items()}
-    known = {each.name for each in fields(DeploymentParameters)} - {"genesis", "storage"}
-    if unknown := raw.keys() - known:
-        raise InputError(f"{path}: unknown fields {', '.join(sorted(unknown))}")
-    values: dict[str, Any] = dict(raw)
-    for name in ("proposers", "panel", "executors"):
-        if name in values:
-            values[name] = tuple(address(each) for each in values[name])
-    for name in ("treasury", "guardian"):
-        if name in values:
-            values[name] = address(values[name])
-    try:
-        return DeploymentParameters(genesis=genesis, storage=ServiceRow(**row), **values)
-    except TypeError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 async def run(

@@ -21,9 +21,10 @@ from blackhole.chain.bindings.service_catalog import ServiceCatalog
 from blackhole.chain.bindings.stake_manager import StakeManager
 from blackhole.chain.bindings.storage_market import StorageMarket
 from blackhole.chain.client import Chain
-from blackhole.chain.deployment import DeploymentParameters, addresses, deploy
+from blackhole.chain.deployment import DeploymentParameters, addresses, deploy, read_parameters
 from blackhole.chain.rpc import Rpc
 from blackhole.chain.signers import LocalSigner
+from blackhole.chain.verification import verify
 from blackhole.errors import InputError
 from blackhole.hashing import keccak256
 from blackhole.network import Network
@@ -175,3 +176,66 @@ def test_ape_run_deploy_is_the_same_deployment(fresh_anvil: Anvil, home: Path, t
     assert second.returncode == 0, second.stdout + second.stderr
     assert second.stdout.rstrip().endswith("\n0 transactions")
     assert output.read_bytes() == written
+
+
+async def test_a_deployment_is_verified_from_the_transactions_that_made_it(fresh_anvil: Anvil, home: Path) -> None:
+    chain = Chain(Rpc(fresh_anvil.url), home=Home(home))
+    network = await deploy(chain, DEPLOYER, PARAMETERS)
+
+    async def bad(network: Network, sender: LocalSigner, parameters: DeploymentParameters) -> set[str]:
+        return {each.name for each in await verify(chain, network, sender.address, parameters) if not each.ok}
+
+    results = await verify(chain, network, DEPLOYER.address, PARAMETERS)
+    assert len(results) == len(addresses(DEPLOYER.address)) - 1 + 4 + 1
+    assert [each for each in results if not each.ok] == []
+    assert await bad(network, DEPLOYER, replace(PARAMETERS, fee_bps=101)) == {"PaymentHub"}
+    assert await bad(network, DEPLOYER, replace(PARAMETERS, panel_threshold=1, burn_bps=4_999)) == {"FeeSplitter"}
+    # Somebody puts his own bank into the file he hands out.
+    other = replace(network, addresses={**network.addresses, "PaymentHub": DEPLOYER.address})
+    assert await bad(other, DEPLOYER, PARAMETERS) == {"PaymentHub"}
+    # Nothing of it is another sender's.
+    stranger = LocalSigner(bytes.fromhex(KEYS[1][2:]))
+    assert len(await bad(network, stranger, PARAMETERS)) == len(results)
+    await chain.close()
+
+
+async def test_the_verifying_script_reads_the_file_that_was_deployed_from(fresh_anvil: Anvil, home: Path) -> None:
+    file = home.parent / "parameters.toml"
+    quoted = f'"{DEPLOYER.address}"'
+    file.write_text(
+        f"proposers = [{quoted}]\npanel = [{quoted}]\npanel_threshold = 1\ntreasury = {quoted}\n"
+        "timelock_delay = 0\nperiod = 12\nprove_window = 5\nprove_blocks = 5\n"
+        f'[[genesis]]\naccount = {quoted}\namount = "{10**24}"\n'
+    )
+    assert read_parameters(file) == PARAMETERS
+    chain = Chain(Rpc(fresh_anvil.url), home=Home(home))
+    network = await deploy(chain, DEPLOYER, read_parameters(file), rpc=[fresh_anvil.url])
+    await chain.close()
+    command = [sys.executable, str(ROOT / "scripts" / "verify.py"), str(network.save(home.parent / "network.json"))]
+    command += [DEPLOYER.address, str(file)]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "23 ok, 0 not as it should be"), done.stderr
+    file.write_text("fee_bips = 3\n" + file.read_text())
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "unknown fields fee_bips" in done.stderr
+
+
+def test_apes_signatures_have_65_bytes_when_a_number_begins_with_zeros() -> None:
+    code = """
+        import sys; sys.path.insert(0, "scripts")
+        from deploy import ApeSigner
+        from ape import accounts
+        from blackhole.chain.signatures import recover
+        account = accounts.test_accounts[0]
+        signer, short = ApeSigner(account), 0
+        for number in range(400):
+            digest = number.to_bytes(32, "big")
+            signature = signer.sign_digest(digest)
+            assert recover(digest, signature) == signer.address
+            short += signature[0] == 0 or signature[32] == 0
+        assert short
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

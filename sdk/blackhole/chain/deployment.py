@@ -8,8 +8,9 @@ missing: nothing, when it was complete.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
 
 from blackhole import protocol
 from blackhole.chain.abi import PLAIN
@@ -21,7 +22,7 @@ from blackhole.errors import ChainError, InputError
 from blackhole.hashing import keccak256
 from blackhole.network import Network
 
-__all__ = ["DeploymentParameters", "ServiceRow", "addresses", "deploy"]
+__all__ = ["STORAGE", "DeploymentParameters", "ServiceRow", "addresses", "creations", "deploy", "read_parameters"]
 
 CREATE2_FACTORY: Final = address("0x4e59b44847b379578588920cA78FbF26c0B4956C")
 """Arachnid's deterministic deployment proxy: on most chains, and where it is not, anyone can put it there."""
@@ -119,14 +120,7 @@ async def deploy(
     deployer = known["Deployer"]
     sent = (
         await chain.send_many(
-            [
-                Tx(
-                    deployer,
-                    _call(load("Deployer"), "deploy", (_salt(parameters.salt, step.label), step.code(known))),
-                    name=f"deploy {step.label}",
-                )
-                for step in missing
-            ],
+            [Tx(deployer, _creating(parameters, step, known)[1], name=f"deploy {step.label}") for step in missing],
             signer,
         )
         if missing
@@ -168,6 +162,45 @@ def addresses(sender: Address, salt: str = "blackhole") -> dict[str, Address]:
     for label in (*_MEMBERS, *(f"{member}Implementation" for member in _UPGRADEABLE)):
         found[label] = _create3(deployer, sender, _salt(salt, label))
     return found
+
+
+def read_parameters(path: Path) -> DeploymentParameters:
+    """A reviewed parameter file: the fields of `DeploymentParameters`, `[[genesis]]` rows and a `[storage]` table.
+
+    Amounts are integers or decimal strings of wei. Raises `InputError` for a field that does not exist or is missing.
+    """
+    import tomllib
+
+    try:
+        raw = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {error}") from None
+    genesis = tuple((address(row["account"]), int(row["amount"])) for row in raw.pop("genesis", []))
+    row = {name: int(value) for name, value in raw.pop("storage", {}).items()}
+    known = {each.name for each in fields(DeploymentParameters)} - {"genesis", "storage"}
+    if unknown := raw.keys() - known:
+        raise InputError(f"{path}: unknown fields {', '.join(sorted(unknown))}")
+    values: dict[str, Any] = dict(raw)
+    for name in ("proposers", "panel", "executors"):
+        if name in values:
+            values[name] = tuple(address(each) for each in values[name])
+    for name in ("treasury", "guardian"):
+        if name in values:
+            values[name] = address(values[name])
+    try:
+        return DeploymentParameters(genesis=genesis, storage=ServiceRow(**row), **values)
+    except TypeError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def creations(parameters: DeploymentParameters, known: dict[str, Address]) -> dict[str, tuple[bytes, bytes]]:
+    """Salt, and input of the call that creates it, of every contract: what `deploy` sends. `known` is `addresses`."""
+    return {step.label: _creating(parameters, step, known) for step in _steps(parameters)}
+
+
+def _creating(parameters: DeploymentParameters, step: _Step, known: dict[str, Address]) -> tuple[bytes, bytes]:
+    salt = _salt(parameters.salt, step.label)
+    return salt, _call(load("Deployer"), "deploy", (salt, step.code(known)))
 
 
 def _check(parameters: DeploymentParameters) -> None:
