@@ -244,6 +244,8 @@ class Chain:
     def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Answers in order; an answer is a result or an `RpcError`/`Reverted` object, not raised. The node may run
         the requests of a batch in any order: put only reads into one."""
+        if not requests:
+            return []
         first = self._next
         self._next += len(requests)
         body = [
