@@ -69,6 +69,7 @@ class Draw:
 class Fund:
     amount: int = 0
     leaves: int = 0
+    since: int = 0
     ended: int = 0
 
 
@@ -290,6 +291,9 @@ class Market:
         node.reserved += more
         self.hub[deal.payer] -= prepaid
         deal.locked += prepaid
+        if leaves and not deal.leaves:
+            # Filled again, it owes nothing for the periods it was empty.
+            deal.start = max(deal.start, self.current)
         deal.root, deal.leaves, deal.rates, deal.end = root, leaves, rates, end
         deal.status = Status.OPEN
         deal.nonce += 1
@@ -335,10 +339,7 @@ class Market:
         node.positions[deal.position] = None
         node.freed.append(deal.position)
         if self.count_of(deal.node) == 0:
-            node.misses = 0
-            if node.ended_at:
-                node.ended_at = 0
-                node.round += 1
+            node.misses = node.ended_at = 0
 
     # ------------------------------------------------------------------------------------------------------ proofs
 
@@ -375,20 +376,28 @@ class Market:
             why.add("WindowOpen")
         if (number, period) in self.bits or period < node.duty_from or period <= node.last_proven:
             why.add("NotMissed")
-        if deal is None or deal.node != number or not deal.live or not deal.start <= period < deal.end:
+        if (
+            deal is None
+            or deal.node != number
+            or not deal.live
+            or not deal.leaves
+            or not deal.start <= period < deal.end
+        ):
             why.add("NotInForce")
         if why:
             raise Refused(*why)
         node.duty_from = period + 1
         node.misses += 1
-        amount = 0
+        ends = node.misses == MISS_END
+        if not ends and node.misses % MISS_STEP:
+            return
+        # Each run of misses has a fund of its own, from its first fault on.
+        node.round += node.misses == MISS_STEP
         fund = self.funds.setdefault((number, node.round), Fund())
-        if node.misses == MISS_END:
-            amount = node.reserved
-            node.ended_at = period + 1
-            fund.leaves, fund.ended = self.leaves_of(number), self.now
-        elif node.misses % MISS_STEP == 0:
-            amount = node.reserved * self.fault_bps // BPS
+        fund.leaves, fund.since = self.leaves_of(number), self.current
+        amount = node.reserved if ends else node.reserved * self.fault_bps // BPS
+        if ends:
+            node.ended_at, fund.ended = period + 1, self.now
         fund.amount += self._fault(number, amount, "reporter")
 
     def claim_remainder(self, id_: int) -> None:
