@@ -16,6 +16,7 @@ from model.storage_proof import CHUNK, Block, Content, Piece, left_size
 
 PROOFS = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 400
 BATCH = 200
+pytestmark = pytest.mark.timeout(1800)
 MIB = 1 << 20
 # One chunk, its edges, short last chunks, counts that are no power of two, a full block and its neighbours.
 EDGES = (1, 63, 64, 65, 128, 960, 1023, 1024, 1025, 2047, 2048, 2049, 3072, 5 * 1024 + 1, 7 * 1024, 31 * 1024 + 17)
