@@ -65,8 +65,10 @@ class Seller:
             tab = self.tabs[lane]
             row = bytes.fromhex(request.headers["Voucher"])
             promised = tab.verifier.verify(row)
-        except (KeyError, ValueError, BlackholeError) as error:
-            return web.json_response({"error": f"pay first: {error}"}, status=402)
+        except KeyError as missing:
+            return web.json_response({"error": f"pay first: there is no header {missing}"}, status=402)
+        except (ValueError, BlackholeError) as error:
+            return web.json_response({"error": f"this voucher does not pay: {error}"}, status=402)
         due = (tab.calls + 1) * PRICE
         if promised < due or due > tab.backed:
             return web.json_response({"due_micro": due, "backed_micro": tab.backed}, status=402)

@@ -332,7 +332,7 @@ class NoFreeNodes(NodeError):
     """Too few nodes offer what was asked for under the placement rules."""
 
     code = "no_free_nodes"
-    hint = "Choose a smaller profile, pay more, or wait for nodes to join; `--explain` shows why nodes were left out."
+    hint = "Choose a smaller profile or fewer periods, or wait for nodes to join; `--json` names every node's reason."
 
 
 class AgentRunning(NodeError):

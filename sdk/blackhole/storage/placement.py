@@ -8,11 +8,15 @@ r. Node version and declared region are shown, never hard rules: anybody can wri
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from blackhole.errors import Json, NoFreeNodes
+from blackhole.errors import NoFreeNodes
+
+REASONS_SHOWN = 3
+"""How many of the commonest reasons the message of a failed placement names; its data has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +183,11 @@ def place(
             reason, picked = "chosen", True
         rows.append(Row(candidate.node, group, candidate.price, picked, reason))
     if len(chosen) < wanted:
-        left_out: dict[str, Json] = {str(row.node): row.reason for row in rows if not row.chosen}
+        left_out: dict[str, str] = {str(row.node): row.reason for row in rows if not row.chosen}
+        common = Counter(left_out.values()).most_common(REASONS_SHOWN)
+        reasons = "".join(f" {count} left out: {str(reason).rstrip('.')}." for reason, count in common)
         raise NoFreeNodes(
-            f"{len(chosen)} nodes can take a shard, {wanted} are needed ({len(candidates)} known).",
+            f"{len(chosen)} nodes can take a shard, {wanted} are needed ({len(candidates)} known).{reasons}",
             data={"usable": len(chosen), "needed": wanted, "known": len(candidates), "left_out": left_out},
         )
     return Placement(tuple(chosen), tuple(spares), tuple(rows), groups, limit)

@@ -72,6 +72,7 @@ def test_unusable_nodes_are_left_out_and_named() -> None:
     left_out = raised.value.data["left_out"]
     assert isinstance(left_out, dict)
     assert {left_out[str(i)] for i in range(1, 5)} == {"no capacity"}
+    assert "4 left out: no capacity." in raised.value.message
 
 
 def test_a_replacement_keeps_the_bound() -> None:
