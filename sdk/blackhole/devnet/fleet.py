@@ -35,7 +35,7 @@ BOND = Tokens("10000")
 """HOLE each owner bonds for storage."""
 STARTING_AT_ONCE = 4
 """Agents that start at the same moment: more only wait for each other's imports on two cores."""
-HEALTHY_SECONDS = 60.0
+READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
 NO_SECRETS = ("BLACKHOLE_KEY", "BLACKHOLE_KEY_FILE", "BLACKHOLE_PASSPHRASE_FILE", "BLACKHOLE_HOME", "BLACKHOLE_NETWORK")
 """Variables of the shell that are not passed on to nodes: they speak of somebody else's keys."""
@@ -102,10 +102,10 @@ class Fleet:
         table: ProcessTable,
         say: Callable[[str], None],
     ) -> Fleet:
-        """Contracts, accounts, and all nodes registered, bonded, offered and healthy.
+        """Contracts, accounts, and all nodes registered, bonded, offered and ready.
 
         Raises:
-            DevnetError: an agent ended or did not become healthy, with the end of its log.
+            DevnetError: an agent ended or did not become ready, with the end of its log.
         """
         say("accounts and contracts")
         fleet = cls(run, settings, await Genesis.make(run, settings, own), table)
@@ -121,7 +121,7 @@ class Fleet:
                     async with gate:
                         await fleet._launch(agent)
                     started += 1
-                    say(f"{started} of {settings.nodes} nodes healthy")
+                    say(f"{started} of {settings.nodes} nodes ready")
 
                 gate = asyncio.Semaphore(STARTING_AT_ONCE)
                 await asyncio.gather(*(start(agent) for agent in fleet.agents.values()))
@@ -196,7 +196,10 @@ class Fleet:
         return Agent(node, owner.address, signer.address, owner.address, endpoint, folder)
 
     async def _launch(self, agent: Agent) -> int:
-        """Start an agent and wait until it says it is healthy; its pid."""
+        """Start an agent and wait until it serves; its pid.
+
+        What an agent says of its past (a period it could not prove) is no reason not to start it.
+        """
         environment = {name: value for name, value in os.environ.items() if name not in NO_SECRETS}
         environment["BLACKHOLE_PASSPHRASE_FILE"] = str(agent.folder / "passphrase")
         environment["BLACKHOLE_HOME"] = str(agent.folder / "home")
@@ -205,15 +208,15 @@ class Fleet:
         record = await asyncio.to_thread(
             self.table.start, agent.name, command, log, environment=environment, folder=agent.folder
         )
-        until = time.monotonic() + HEALTHY_SECONDS
-        while (state := await asyncio.to_thread(health, agent.folder, record.pid)) != "ok":
+        until = time.monotonic() + READY_SECONDS
+        while (state := await asyncio.to_thread(plugin_state, agent.folder, record.pid)) != "ready":
             code = self.table.exit_code(agent.name)
             if code is not None or state == "quarantined":
                 how = "is quarantined" if code is None else f"ended with code {code}"
                 raise DevnetError(f"Node {agent.node} {how}: {tail(log)}", hint=f"See {log}.")
             if time.monotonic() > until:
                 raise DevnetError(
-                    f"Node {agent.node} was not healthy within {HEALTHY_SECONDS:.0f} s: {tail(log)}", hint=f"See {log}."
+                    f"Node {agent.node} was not ready within {READY_SECONDS:.0f} s: {tail(log)}", hint=f"See {log}."
                 )
             await asyncio.sleep(0.05)
         agent.expected = True
@@ -325,8 +328,8 @@ def finish_folder(made: Path, folder: Path, node: int) -> None:
     made.rename(folder)
 
 
-def health(folder: Path, pid: int) -> str:
-    """What the agent with this pid says of its storage plugin: "ok", or its state; empty while it says nothing."""
+def plugin_state(folder: Path, pid: int) -> str:
+    """The state of the storage plugin of the agent with this pid, such as "ready"; empty while it says nothing."""
     try:
         status = json.loads((folder / "status.json").read_text())
         if status["pid"] != pid:
@@ -336,6 +339,6 @@ def health(folder: Path, pid: int) -> str:
                 found = json.load(answer)
         except urllib.error.HTTPError as unwell:
             found = json.load(unwell)
-        return "ok" if found["ok"] else str(found["plugins"]["storage"]["state"])
+        return str(found["plugins"]["storage"]["state"])
     except (OSError, ValueError, KeyError):
         return ""

@@ -71,7 +71,7 @@ class Devnet:
         *,
         progress: Callable[[str], None] | None = None,
     ) -> Devnet:
-        """Start a network and wait until every node is healthy.
+        """Start a network and wait until every node is ready.
 
         Args:
             settings: how it shall be; by default 18 nodes for profile `dev`.
@@ -239,7 +239,7 @@ class Devnet:
         self._ask("stop", node=node)
 
     def start(self, node: int) -> int:
-        """Start a node that was killed or stopped and wait until it is healthy; its new pid."""
+        """Start a node that was killed or stopped and wait until it serves; its new pid."""
         return int(self._ask("start", node=node, timeout=90)["pid"])
 
     def faucet(self, address: str, *, hole_wei: int = 0, gas_wei: int = 0) -> None:

@@ -99,7 +99,7 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
     )
     state = run / "devnet.json"
-    wait(lambda: state.exists() and "nodes healthy" in state.read_text(), 120)
+    wait(lambda: state.exists() and "nodes ready" in state.read_text(), 120)
     time.sleep(0.2)
     demo.send_signal(signal.SIGINT)
     demo.communicate(timeout=60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -143,32 +143,42 @@ def test_a_stranger_with_the_cap_reads_and_pays(account: Callable[..., Account])
     assert len(reader.client.escrow.lanes()) == 3  # the node that gave the manifest gives a shard too
 
 
-def test_wrong_bytes_cost_nothing_and_the_next_node_serves(payer: Account, network: Devnet) -> None:
+@pytest.fixture
+def corrupt(network: Devnet) -> Iterator[Callable[[int], None]]:
+    """Flips a bit in every block a node keeps; after the test each has its bytes again, so that it goes on proving."""
+    whole: dict[Path, bytes] = {}
+
+    def flip(node: int) -> None:
+        for path in (network.node(node).folder / "store").rglob("*"):
+            if path.is_file() and "blocks" in path.parts and path.stat().st_size > 2048:
+                raw = whole[path] = path.read_bytes()
+                path.write_bytes(raw[:100] + bytes([raw[100] ^ 1]) + raw[101:])
+
+    yield flip
+    for path, raw in whole.items():
+        if path.exists():
+            path.write_bytes(raw)
+
+
+def test_wrong_bytes_cost_nothing_and_the_next_node_serves(payer: Account, corrupt: Callable[[int], None]) -> None:
     data = os.urandom(2 * MIB)
     stored = payer.client.storage.put(data, profile="dev", periods=5)
     victims = stored.nodes[:2]
     for node in victims:
-        corrupt(network, node)
+        corrupt(node)
     fetched = payer.client.storage.get(stored.cap)
     assert fetched.data == data
     assert set(fetched.failed) == set(victims)
     assert not set(fetched.served) & set(victims)
 
 
-def test_too_few_good_nodes_give_an_error_and_no_file(payer: Account, network: Devnet, tmp_path: Path) -> None:
+def test_too_few_good_nodes_give_an_error_and_no_file(
+    payer: Account, corrupt: Callable[[int], None], tmp_path: Path
+) -> None:
     stored = payer.client.storage.put(os.urandom(MIB), profile="dev", periods=5)
     for node in stored.nodes[:8]:
-        corrupt(network, node)
+        corrupt(node)
     with pytest.raises(IntegrityError) as raised:
         payer.client.storage.get(stored.cap, tmp_path / "out")
     assert len(raised.value.data["nodes"]) == 8  # type: ignore[arg-type]
     assert not any(path.name.startswith((".out", "out")) for path in tmp_path.iterdir())
-
-
-def corrupt(network: Devnet, node: int) -> None:
-    """Flip a bit in every block a node keeps."""
-    for path in (network.node(node).folder / "store").rglob("*"):
-        if path.is_file() and "blocks" in path.parts and path.stat().st_size > 2048:
-            raw = bytearray(path.read_bytes())
-            raw[100] ^= 1
-            path.write_bytes(raw)

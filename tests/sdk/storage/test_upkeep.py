@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from blackhole.devnet.handle import Devnet
-from blackhole.errors import CapError, NotEnoughShards, PriceTooHigh
+from blackhole.errors import CapError, DevnetError, NotEnoughShards, PriceTooHigh
 from blackhole.face import portal
 from blackhole.storage import deals
 from blackhole.storage.caps import parse_cap
@@ -40,8 +40,14 @@ def killed(network: Devnet) -> Iterator[Callable[[int], None]]:
         dead.append(node)
 
     yield kill
+    failures = []
     for node in dead:
-        network.start(node)
+        try:
+            network.start(node)
+        except DevnetError as error:  # the others still have to run for the tests that follow
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("nodes did not start again", failures)
 
 
 def store(payer: Account, size: int = MIB, periods: int = 60) -> tuple[StoredObject, bytes]:
