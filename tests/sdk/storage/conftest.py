@@ -58,3 +58,20 @@ def account(network: Devnet, tmp_path: Path) -> Iterator[Callable[..., Account]]
 def payer(account: Callable[..., Account]) -> Account:
     """An account with 50 HOLE in the bank, all of it allowed to the market."""
     return account()
+
+
+@pytest.fixture
+def corrupt(network: Devnet) -> Iterator[Callable[[int], None]]:
+    """Flips a bit in every block a node keeps; after the test each has its bytes again, so that it goes on proving."""
+    whole: dict[Path, bytes] = {}
+
+    def flip(node: int) -> None:
+        for path in (network.node(node).folder / "store").rglob("*"):
+            if path.is_file() and "blocks" in path.parts and path.stat().st_size > 2048:
+                raw = whole[path] = path.read_bytes()
+                path.write_bytes(raw[:100] + bytes([raw[100] ^ 1]) + raw[101:])
+
+    yield flip
+    for path, raw in whole.items():
+        if path.exists():
+            path.write_bytes(raw)

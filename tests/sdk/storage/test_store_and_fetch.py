@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from blackhole.devnet.handle import Devnet
 from blackhole.errors import CapError, InputError, InsufficientFunds, IntegrityError, PriceTooHigh
 from blackhole.protocol import MICRO
 from blackhole.storage.lane_book import MIB, cost_micro
@@ -141,23 +140,6 @@ def test_a_stranger_with_the_cap_reads_and_pays(account: Callable[..., Account])
     assert reader.client.storage.get(stored.cap).data == data
     assert owner.client.escrow.balance() == before
     assert len(reader.client.escrow.lanes()) == 3  # the node that gave the manifest gives a shard too
-
-
-@pytest.fixture
-def corrupt(network: Devnet) -> Iterator[Callable[[int], None]]:
-    """Flips a bit in every block a node keeps; after the test each has its bytes again, so that it goes on proving."""
-    whole: dict[Path, bytes] = {}
-
-    def flip(node: int) -> None:
-        for path in (network.node(node).folder / "store").rglob("*"):
-            if path.is_file() and "blocks" in path.parts and path.stat().st_size > 2048:
-                raw = whole[path] = path.read_bytes()
-                path.write_bytes(raw[:100] + bytes([raw[100] ^ 1]) + raw[101:])
-
-    yield flip
-    for path, raw in whole.items():
-        if path.exists():
-            path.write_bytes(raw)
 
 
 def test_wrong_bytes_cost_nothing_and_the_next_node_serves(payer: Account, corrupt: Callable[[int], None]) -> None:

@@ -7,6 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +84,17 @@ def test_silent_nodes_are_unconfirmed_not_lost(payer: Account, killed: Callable[
     assert (status.state, status.exit_code) == ("degraded", 3)
     assert states(payer, stored.cap) == {"healthy": 7, "unconfirmed": 3}
     assert payer.client.storage.get(stored.cap).data == data
+
+
+def test_a_node_that_could_not_prove_starts_again(
+    payer: Account, network: Devnet, corrupt: Callable[[int], None]
+) -> None:
+    stored, _ = store(payer, periods=5)
+    corrupt(stored.nodes[0])
+    network.advance(2, wait=False)
+    wait_until_unproven(network.node(stored.nodes[0]).folder)
+    network.kill(stored.nodes[0])
+    assert network.start(stored.nodes[0]) > 0
 
 
 def test_too_few_nodes_are_unreadable(payer: Account, killed: Callable[[int], None]) -> None:
@@ -235,3 +249,17 @@ def wait_for_misses(owner: Account, network: Devnet, nodes: tuple[int, ...]) -> 
             return
         network.advance()
     raise AssertionError("no misses were reported")
+
+
+def wait_until_unproven(folder: Path) -> None:
+    """Wait until the agent says of itself that it cannot prove a period."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        address = json.loads((folder / "status.json").read_text())["health"]
+        try:
+            urllib.request.urlopen(f"http://{address}/health", timeout=5).close()
+        except urllib.error.HTTPError as unwell:
+            if json.load(unwell)["plugins"]["storage"]["unprovable_periods"]:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the agent said nothing of a period it could not prove")
