@@ -15,7 +15,7 @@ from blackhole.chain.signers import LocalSigner
 from blackhole.errors import InputError, InsufficientFunds, KeyMissing, Reverted
 from blackhole.escrow.lanes import LaneId, LaneState
 from blackhole.face import portal
-from blackhole.protocol import EXIT, THAW, THAW_LAPSE
+from blackhole.protocol import EXIT, MICRO, THAW, THAW_LAPSE
 
 from .conftest import KEYS, Anvil
 
@@ -146,6 +146,10 @@ def test_missing_money_is_named_with_the_command_that_adds_it(market: Network) -
         balance = blackhole.escrow.balance()
         with pytest.raises(InsufficientFunds) as caught:
             blackhole.escrow.withdraw(balance + Tokens("0.5"))
+        assert caught.value.missing == Tokens("0.5")
+        assert "escrow show" in caught.value.hint
+        with pytest.raises(InsufficientFunds) as caught:
+            blackhole.escrow.open_lane(account(2), STORAGE, (balance + Tokens("0.5")) // MICRO)
         assert caught.value.missing == Tokens("0.5")
         assert caught.value.hint == "blackhole escrow deposit 0.5"
         with pytest.raises(InsufficientFunds, match="HOLE of"):
