@@ -14,7 +14,7 @@ from blackhole.paths import Home
 
 if TYPE_CHECKING:
     from blackhole.chain.signers import Signer
-    from blackhole.chain.transactions import Writer
+    from blackhole.chain.transactions.writer import Writer
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
@@ -131,7 +131,7 @@ class Chain:
 
         Raises `KeyInUse` when another process, or another connection of this one, sends with the key.
         """
-        from blackhole.chain.transactions import Writer
+        from blackhole.chain.transactions.writer import Writer
 
         for writer in self._writers:
             if writer.address == signer.address:

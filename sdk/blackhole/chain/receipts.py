@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from blackhole.chain.events import decode_log
-from blackhole.chain.flights import Flight
+from blackhole.chain.transactions.flights import Flight
 from blackhole.chain.values import Log, Receipt, Tx, address
 from blackhole.errors import ChainError, Reverted, TransactionUnknown
 

@@ -50,18 +50,24 @@ class Flight:
     mined: dict[str, Any] | None = None
     """The receipt as the endpoint gave it."""
     recovered: bool = False
-    unsure: bool = False
+    """It was signed by an earlier process."""
     slot: bool = True
     """Whether it takes one of the places in flight."""
     sent_at: float = 0.0
+    """Loop time of the last send; 0 when this process has not sent it yet."""
+    version_at: float = 0.0
+    """Loop time at which its newest version was signed or taken up: from then on it waits for a block."""
     first_head: int = 0
+    """The highest block when its newest version was first missed; 0 before."""
     looks_lost: int = 0
     mined_future: asyncio.Future[dict[str, Any]] = field(init=False, repr=False)
     final_future: asyncio.Future[dict[str, Any]] = field(init=False, repr=False)
 
     def prepare(self, loop: asyncio.AbstractEventLoop) -> None:
+        """It is on its way from now on, followed in this loop."""
         self.mined_future = loop.create_future()
         self.final_future = loop.create_future()
+        self.version_at = loop.time()
 
     @property
     def cost(self) -> int:
@@ -74,17 +80,37 @@ class Flight:
         return bytes.fromhex(self.mined["transactionHash"][2:]) if self.mined else self.versions[-1].hash
 
     @property
+    def block(self) -> int:
+        """The number of the block it is in; 0 while it is in none."""
+        return int(self.mined["blockNumber"], 16) if self.mined else 0
+
+    @property
     def failed(self) -> bool:
         """It is in a block, and reverted there."""
         return self.mined is not None and int(self.mined.get("status", "0x1"), 16) == 0
 
+    def arrive(self, receipt: dict[str, Any]) -> None:
+        """It is in a block."""
+        self.mined = receipt
+        self.looks_lost = 0
+        if not self.mined_future.done():
+            self.mined_future.set_result(receipt)
+
+    def depart_again(self) -> None:
+        """Its block is gone. Whoever had its receipt has it; who waits from now on waits for the next one."""
+        self.mined = None
+        self.mined_future = self.mined_future.get_loop().create_future()
+        self.version_at = self.mined_future.get_loop().time()
+
     def fail(self, error: BaseException) -> None:
+        """Give the error to whoever waits."""
         for future in (self.mined_future, self.final_future):
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # nobody has to be waiting
 
     def abandon(self) -> None:
+        """Nobody follows it any more."""
         self.fail(TransactionUnknown("the connection was closed while the transaction was on its way"))
 
 
