@@ -11,6 +11,7 @@ escrow.thaw.quote(lane, 5)      what it would cost in gas
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from blackhole.chain.connection import Connection
 from blackhole.chain.simulation import simulate_all
+from blackhole.chain.transactions.fees import Fees, gas_limit
 from blackhole.chain.values import Receipt, Tx
 from blackhole.face import Async, M, Service, Sync, portal
 
@@ -69,15 +71,17 @@ class Quote:
     fee: int
     """wei of the chain's coin at the present base fee and tip."""
     fee_limit: int
-    """wei of the chain's coin it can cost at most."""
+    """wei of the chain's coin its signatures will allow at most, at the present fees; one that is stuck is signed
+    again with higher ones."""
 
 
 async def _quote(connection: Connection, plan: Plan[Any]) -> Quote:
-    gas = sum(await simulate_all(connection.chain, plan.transactions, connection.account))
-    block = await connection.chain.block("latest")
-    tip = int(await connection.chain.rpc.request("eth_maxPriorityFeePerGas"), 16)
+    found, fees = await asyncio.gather(
+        simulate_all(connection.chain, plan.transactions, connection.account), Fees.now(connection.chain)
+    )
+    gas, limit = sum(found), sum(gas_limit(each) for each in found)
     names = tuple(tx.name for tx in plan.transactions)
-    return Quote(names, gas, gas * (block.base_fee + tip), gas * 6 // 5 * (2 * block.base_fee + tip))
+    return Quote(names, gas, gas * (fees.base + fees.tip), limit * fees.max_fee)
 
 
 class _Bound(Generic[P, T]):
