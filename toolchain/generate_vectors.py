@@ -325,7 +325,7 @@ def signed() -> dict[str, Any]:
     structs: list[SignedStruct] = [
         terms,
         TermsBatch.of([terms], domain),
-        Change(2**255 + 1, root, pieces, 5, 6, 7, 8, 9),
+        Change(2**255 + 1, root, pieces, 5, 6, 7, 8, 9, 10),
         Policy(address["payer"], root, 5, 6, bytes(32), 1_790_000_000, 8),
         Quote(7, address["payer"], address["friend"], 1, 5, 10**18, 300, 1 << 30, 1_790_000_000, 4),
         Upload(address["payer"], 7, 1 << 30, 1_790_000_000, 3),

@@ -127,7 +127,7 @@ class Bench:
 
     def change(self, node: Node, deal: int, rate: int) -> int:
         a = self.chain.call(self.market.contract, "agreementOf", deal)
-        c = Change(deal, b"\x09" * 32, b"\x0a" * 32, a.leaves + 4096, rate, a.end, RATE, a.nonce)
+        c = Change(deal, b"\x09" * 32, b"\x0a" * 32, a.leaves + 4096, rate, a.end, RATE, a.nonce, a.end)
         return self.used("change", *self.market.signed_change(c, self.payer, node))
 
 

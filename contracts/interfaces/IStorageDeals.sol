@@ -56,7 +56,7 @@ interface IStorageDeals is IStorageMarketTypes {
 
     /// @notice Replaces content, rate or end of a deal. Anyone may call with both signatures.
     /// @dev Settles first. Reverts while a period before the current one is undecided, while the node is proving, after the deal's end, when the node has ended,
-    /// when the nonce is another, when `end` is not after the current period, when the lock with `prepaid` does not cover what is owed to the new end.
+    /// when the nonce is another, after `lastPeriod`, when `end` is not after the current period, when the lock with `prepaid` does not cover what is owed to the new end.
     /// Root and leaves are both zero or both not. Reserve and content change at once, the rate from the next period.
     function change(Change calldata c, bytes calldata payerSig, bytes calldata nodeSig) external;
 

@@ -64,7 +64,8 @@ interface IStorageMarketTypes {
         uint64 salt;
     }
 
-    /// @notice New content or price of a deal, signed by both. The rate counts from the next period.
+    /// @notice New content or price of a deal, signed by both. The rate counts from the next period. Like Terms, which open before
+    /// their start or never, it is good for a bounded time: a node holds the new bytes until then and may drop them after.
     struct Change {
         uint256 id;
         bytes32 root;
@@ -74,6 +75,7 @@ interface IStorageMarketTypes {
         uint32 end;
         uint96 prepaid; // wei added to the lock
         uint16 nonce; // the agreement's
+        uint32 lastPeriod; // the last period in which it may be applied
     }
 
     /// @notice A payer's standing order to replace lost pieces while he is away.
@@ -149,6 +151,7 @@ interface IStorageMarketTypes {
     error NodeHasEnded(uint32 node);
     error NodeIsProving(uint32 node, uint32 period);
     error NonceMismatch(uint16 expected);
+    error ChangeExpired(uint32 lastPeriod);
     error PeriodUndecided(uint32 period);
     error NotParty(address caller);
     error OnlySelf();

@@ -15,7 +15,7 @@ library StorageTypedData {
     );
     bytes32 internal constant BATCH_TYPEHASH = keccak256("TermsBatch(bytes32[] ids)");
     bytes32 internal constant CHANGE_TYPEHASH = keccak256(
-        "Change(uint256 id,bytes32 root,bytes32 pieces,uint48 leaves,uint96 rate,uint32 end,uint96 prepaid,uint16 nonce)"
+        "Change(uint256 id,bytes32 root,bytes32 pieces,uint48 leaves,uint96 rate,uint32 end,uint96 prepaid,uint16 nonce,uint32 lastPeriod)"
     );
     bytes32 internal constant POLICY_TYPEHASH = keccak256(
         "Policy(address payer,bytes32 manifest,uint96 maxRate,uint96 budget,bytes32 allowedNodes,uint40 expiry,uint64 nonce)"
@@ -42,7 +42,7 @@ library StorageTypedData {
         assembly ("memory-safe") {
             from := c
         }
-        return typed(_hash(CHANGE_TYPEHASH, from, 8));
+        return typed(_hash(CHANGE_TYPEHASH, from, 9));
     }
 
     function digest(IStorageMarketTypes.Policy calldata p) internal view returns (bytes32) {

@@ -62,6 +62,7 @@ abstract contract MarketDeals is MarketBase, IStorageDeals {
         Agreement storage a = _market().agreements[c.id];
         _requireLive(c.id, a);
         if (a.nonce != c.nonce) revert NonceMismatch(a.nonce);
+        if (_current() > c.lastPeriod) revert ChangeExpired(c.lastPeriod);
         IPaymentHub.Lock memory lock = _lockOf(c.id);
         bytes32 digest = c.digest();
         _requirePayer(lock.payer, digest, payerSig);

@@ -60,6 +60,7 @@ STEPS = [
             "length": st.sampled_from([None, None, 1, 4, 10, 0]),
             "prepaid": st.sampled_from([0, 0, RATE, 60 * RATE]),
             "stale": rarely,
+            "good_for": st.sampled_from([2, 2, 2, 1, 0, 0, -1]),
         },
     ),
     (1, "terminate", {"pick": picks, "who": st.sampled_from(["payer", "payer", "owner", "reporter"])}),
@@ -274,7 +275,14 @@ class MarketMachine(RuleBasedStateMachine):
             self.contents[id_], self.payer_of[id_] = content, account
 
     def change(
-        self, pick: int, shape: list[int] | None, rate: int | None, length: int | None, prepaid: int, stale: bool
+        self,
+        pick: int,
+        shape: list[int] | None,
+        rate: int | None,
+        length: int | None,
+        prepaid: int,
+        stale: bool,
+        good_for: int,
     ) -> None:
         id_ = self.deal(pick)
         if id_ is None:
@@ -285,13 +293,13 @@ class MarketMachine(RuleBasedStateMachine):
         root = content.tree.root if content.pieces else bytes(32)
         rate = deal.rates.get(self.model.current, RATE) if rate is None else rate
         end = deal.end if length is None else self.model.current + length
-        nonce = deal.nonce + stale
-        change = Change(id_, root, b"\x02" * 32, content.tree.leaves, rate, end, prepaid, nonce)
+        nonce, last = deal.nonce + stale, self.model.current + good_for
+        change = Change(id_, root, b"\x02" * 32, content.tree.leaves, rate, end, prepaid, nonce, last)
         on = self.world.nodes[deal.node - self.world.nodes[0].id]
         args = self.market.signed_change(change, self.payer_of[id_], on)
 
         def does() -> None:
-            self.model.change(id_, root, change.leaves, rate, end, prepaid, nonce)
+            self.model.change(id_, root, change.leaves, rate, end, prepaid, nonce, last)
 
         if self.both(self.world.reporter, "change", args, does):
             self.contents[id_] = content
@@ -391,7 +399,7 @@ class MarketMachine(RuleBasedStateMachine):
         if between == "open":
             self.open(pick % 2, PAYERS[0], [1], 1, 5, RATE, 0, False)
         elif between == "change":
-            self.change(pick, [2], None, 9, 20 * RATE, False)
+            self.change(pick, [2], None, 9, 20 * RATE, False, 0)
         self.both(self.world.reporter, "draw", (period,), lambda: model.draw(period))
         if between == "close":
             self.close(pick)

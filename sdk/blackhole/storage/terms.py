@@ -126,11 +126,18 @@ class TermsBatch(SignedStruct):
 
 @dataclass(frozen=True)
 class Change(SignedStruct):
-    """New content or price of an agreement, signed by both; counts from the next period. `prepaid` is added."""
+    """New content or price of an agreement, signed by both; counts from the next period.
+
+    Attributes:
+        prepaid: wei added to what is locked.
+        nonce: the agreement's.
+        last_period: the last period in which the market takes it. A node signs at most START_LEAD periods ahead and
+            lets go of what it staged for the Change when this one is over.
+    """
 
     DECLARATION = (
         "Change(uint256 id,bytes32 root,bytes32 pieces,uint48 leaves,uint96 rate,uint32 end,uint96 prepaid,"
-        "uint16 nonce)"
+        "uint16 nonce,uint32 lastPeriod)"
     )
 
     id: int
@@ -141,6 +148,7 @@ class Change(SignedStruct):
     end: int
     prepaid: int
     nonce: int
+    last_period: int
 
 
 @dataclass(frozen=True)

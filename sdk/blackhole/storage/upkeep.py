@@ -1,7 +1,7 @@
 """Keeping agreements: paying longer, and giving up what is no longer wanted. Both are Changes that node and payer sign.
 
 A Change is possible once every earlier period is decided and the node is not between a draw and its proof; until then
-it is tried again.
+it is tried again, and signed again when the periods it was signed for are over.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from blackhole.chain.signatures import recover
 from blackhole.errors import BlackholeError, NodeError, NodeRefused, PriceTooHigh, Reverted, StorageError
+from blackhole.protocol import START_LEAD
 from blackhole.storage.agreement_tree import PieceList
 from blackhole.storage.get import ObjectReader
 from blackhole.storage.manifest import SegmentsManifest
@@ -31,6 +32,10 @@ WAIT_SECONDS = 180.0
 """How long a Change that is not possible yet is tried again."""
 LATER = {"NodeIsProving", "PeriodUndecided"}
 """Reasons of the market that pass by themselves."""
+TOO_LATE = {"ChangeExpired", "EndOutOfRange"}
+"""Reasons that a Change signed for later periods does not have."""
+EMPTIED = 2
+"""Periods from now in which an agreement that gives up all its pieces ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,7 @@ async def renew(core: StorageCore, cap: ReadCap, periods: int, *, max_price: int
             end=now.end + periods,
             prepaid=offer.rate * periods + dearer,
             nonce=now.nonce,
+            last_period=reader.inventory.period + START_LEAD,
         )
         plans.append((each, change, {"quote": dict(offer.row), "signature": offer.signature}))
     price = sum(change.prepaid for _, change, _ in plans)
@@ -159,9 +165,10 @@ def _without(held: Held, kept: PieceList, period: int) -> Change:
         leaves=kept.leaves,
         # What stays keeps its price, as the node reckons it.
         rate=-(-now.rate * kept.leaves // now.leaves) if kept.leaves else 0,
-        end=now.end if kept.pieces else min(now.end, period + 2),
+        end=now.end if kept.pieces else min(now.end, period + EMPTIED),
         prepaid=0,
         nonce=now.nonce,
+        last_period=period + START_LEAD,
     )
 
 
@@ -179,8 +186,9 @@ async def _apply(
 
     async def one(held: Held, change: Change, removed: Sequence[bytes], quote: Any) -> None:
         try:
-            receipts.append(await _change(core, held, change, removed, quote))
-            changed.append((held, change))
+            receipt, applied = await _change(core, held, change, removed, quote)
+            receipts.append(receipt)
+            changed.append((held, applied))
         except (NodeError, Reverted) as error:
             failed[hex(held.id)] = error.message
             if removed:
@@ -205,8 +213,26 @@ async def _apply(
     )
 
 
-async def _change(core: StorageCore, held: Held, change: Change, removed: Sequence[bytes], quote: Any) -> Receipt:
-    """One Change: the node's signature, ours, and the transaction when its time has come."""
+async def _change(
+    core: StorageCore, held: Held, change: Change, removed: Sequence[bytes], quote: Any
+) -> tuple[Receipt, Change]:
+    """One Change: signed by both and sent, anew when its time runs out before the market takes it; as it was taken."""
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return await _signed_and_sent(core, held, change, removed, quote, until), change
+        except Reverted as error:
+            if type(error.decoded).__name__ not in TOO_LATE or time.monotonic() > until:
+                raise
+        period = (await core.clock()).period
+        end = change.end if change.leaves else max(change.end, period + EMPTIED)
+        change = replace(change, end=end, last_period=period + START_LEAD)
+
+
+async def _signed_and_sent(
+    core: StorageCore, held: Held, change: Change, removed: Sequence[bytes], quote: Any, until: float
+) -> Receipt:
+    """The node's signature, ours, and the transaction when its time has come."""
     assert held.reached is not None
     body: dict[str, Any] = {"change": change.to_json(), "added": [], "removed": [root.hex() for root in removed]}
     if quote is not None:
@@ -222,7 +248,6 @@ async def _change(core: StorageCore, held: Held, change: Change, removed: Sequen
     from blackhole.chain.bindings.storage_market import Change as Struct
 
     transaction = core.market.change(Struct(*change.values()), core.signer.sign_digest(digest), signature)
-    until = time.monotonic() + WAIT_SECONDS
     while True:
         try:
             return await core.chain.send(transaction, core.signer)

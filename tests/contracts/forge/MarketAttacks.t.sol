@@ -33,6 +33,20 @@ contract MarketAttacksTest is MarketFixture {
         market.change(c, a, b);
     }
 
+    // A payer keeps a node's signature until the node has let the staged bytes go, and binds it to them then: every proof after
+    // that fails, and ten misses take the whole reserve.
+    function test_attack_a_change_kept_until_its_bytes_are_dropped() public {
+        Change memory c = change(id, two);
+        (bytes memory a, bytes memory b) = signChange(c);
+        for (uint32 q = p; q <= c.lastPeriod; ++q) {
+            period(node, q, true);
+        }
+        vm.expectRevert(abi.encodeWithSelector(ChangeExpired.selector, c.lastPeriod));
+        market.change(c, a, b);
+        period(node, c.lastPeriod + 1, true);
+        assertEq(market.agreementOf(id).root, trees.rootOf(one), "bound to what it holds");
+    }
+
     // A node that knows the seed must not move its sample by adding or removing leaves.
     function test_attack_seed_grinding_by_moving_the_sample() public {
         toPeriod(p + 1);
@@ -192,7 +206,7 @@ contract MarketAttacksTest is MarketFixture {
         }
         encoded = abi.encode(change(id, one));
         digest = market.changeDigest(abi.decode(encoded, (Change)));
-        for (uint256 i = 0; i < 8; ++i) {
+        for (uint256 i = 0; i < 9; ++i) {
             encoded[32 * i + 31] ^= 0x01;
             assertNotEq(market.changeDigest(abi.decode(encoded, (Change))), digest, vm.toString(i));
             encoded[32 * i + 31] ^= 0x01;

@@ -321,9 +321,12 @@ abstract contract MarketFixture is Test, IStorageMarketTypes {
         t.salt = ++_salt;
     }
 
+    /// @dev A change that may be applied in this period and the next START_LEAD, as nodes sign them.
     function change(uint256 id, Content memory c) internal view returns (Change memory) {
         Agreement memory a = market.agreementOf(id);
-        return Change(id, trees.rootOf(c), keccak256(abi.encode(c)), trees.leavesOf(c), a.rate, a.end, 0, a.nonce);
+        uint32 last = market.currentPeriod() + uint32(Protocol.START_LEAD);
+        return
+            Change(id, trees.rootOf(c), keccak256(abi.encode(c)), trees.leavesOf(c), a.rate, a.end, 0, a.nonce, last);
     }
 
     function sign(uint256 key, bytes32 digest) internal pure returns (bytes memory) {

@@ -497,6 +497,20 @@ contract StorageMarketTest is MarketFixture {
         market.change(c, a, b);
     }
 
+    function test_a_change_is_good_until_its_last_period_ends() public {
+        uint256 id = open(node, one);
+        uint32 p = market.currentPeriod() + 1;
+        Change memory c = change(id, one);
+        c.lastPeriod = p + 1;
+        period(node, p, true);
+        vm.warp(uint256(p + 2) * PERIOD - 1);
+        uint256 snapshot = vm.snapshotState();
+        apply_(c);
+        vm.revertToState(snapshot);
+        vm.warp(uint256(p + 2) * PERIOD);
+        _changeRefused(c, abi.encodeWithSelector(ChangeExpired.selector, p + 1));
+    }
+
     function test_change_to_nothing_drains_a_node() public {
         uint256 id = open(node, one);
         uint32 p = market.currentPeriod() + 1;

@@ -248,7 +248,9 @@ class Market:
                 self.hub[self.nodes[deal.node].payee] += deal.rates[period]
         deal.settled_to = max(deal.settled_to, to)
 
-    def change(self, id_: int, root: bytes, leaves: int, rate: int, end: int, prepaid: int, nonce: int) -> None:
+    def change(
+        self, id_: int, root: bytes, leaves: int, rate: int, end: int, prepaid: int, nonce: int, last_period: int
+    ) -> None:
         deal = self.deals.get(id_)
         if deal is None or not deal.live:
             raise Refused("UnknownAgreement")
@@ -256,6 +258,8 @@ class Market:
         why = set()
         if nonce != deal.nonce:
             why.add("NonceMismatch")
+        if self.current > last_period:
+            why.add("ChangeExpired")
         if node.ended_at:
             why.add("NodeHasEnded")
         if self.current >= deal.end:

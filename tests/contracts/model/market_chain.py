@@ -14,7 +14,8 @@ TERMS = (
     "uint32 end,uint96 prepaid,uint96 repairShare,address repairer,uint64 salt)"
 )
 CHANGE = (
-    "Change(uint256 id,bytes32 root,bytes32 pieces,uint48 leaves,uint96 rate,uint32 end,uint96 prepaid,uint16 nonce)"
+    "Change(uint256 id,bytes32 root,bytes32 pieces,uint48 leaves,uint96 rate,uint32 end,uint96 prepaid,uint16 nonce,"
+    "uint32 lastPeriod)"
 )
 NOBODY = "0x" + "00" * 20
 DRAW_DELAY = 2
@@ -64,6 +65,7 @@ class Change:
     end: int
     prepaid: int
     nonce: int
+    last_period: int
 
     @property
     def values(self) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ from blackhole.network import Network
 from blackhole.node.folder import NodeFolder
 from blackhole.node.setup import init_folder
 from blackhole.paths import Home
-from blackhole.protocol import BLOCK
+from blackhole.protocol import BLOCK, START_LEAD
 from blackhole.storage.agreement_tree import Piece, PieceList
 from blackhole.storage.blocks import BlockList
 from blackhole.storage.terms import Change, MarketDomain, Terms, Upload
@@ -350,7 +350,7 @@ class RunningNode:
         values: dict[str, Any] = {
             "id": id, "root": listed.tree().root if listed.pieces else bytes(32), "pieces": listed.digest(),
             "leaves": listed.leaves, "rate": HOLE * listed.leaves // 2**20 + 2 if listed.leaves else 0,
-            "end": now.end, "prepaid": HOLE, "nonce": now.nonce,
+            "end": now.end, "prepaid": HOLE, "nonce": now.nonce, "last_period": await self.market.period() + START_LEAD,
         }  # fmt: skip
         change = Change(**{**values, **other})
         body = {

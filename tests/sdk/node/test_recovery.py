@@ -12,9 +12,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 from blackhole.chain.bindings.payment_hub import LaneOpened
+from blackhole.chain.bindings.storage_market import ChangeExpired
+from blackhole.errors import Reverted
 from blackhole.escrow.vouchers import VoucherDomain, VoucherSigner
 from blackhole.journal import CRASH_VARIABLE
 from blackhole.node.storage.steps import KIND, Step
+from blackhole.protocol import START_LEAD
 
 from .market import Market, Payer, RunningNode, cut, until
 
@@ -183,6 +186,53 @@ async def test_a_change_survives_and_old_pieces_go_only_when_it_is_final(
 
 
 @pytest.mark.parametrize("moment", EVERYWHERE)
+async def test_a_change_nobody_applied_lapses_with_what_was_staged_for_it(
+    market: Market, tmp_path: Path, moment: str
+) -> None:
+    payer, node = await market.payer(), await market.node(tmp_path / "node")
+    old, new = os.urandom(3000), os.urandom(5000)
+    await node.start(**crash_at(Step.CHANGE_LAPSED, moment))
+    id, terms, pieces = await node.deal(payer, [old], periods=20)
+
+    async def opened() -> bool:
+        return (await node.status())["plugins"]["storage"]["agreements"]["open"] == 1
+
+    await until(opened, why=node.tail)
+    await node.stage(payer, new)
+    swap = {"added": [cut(new).piece], "removed": [cut(old).piece.root], "rate": 2 * terms.rate}
+    now = await market.period()
+    for never in (now - 1, now + START_LEAD + 1):
+        _, status, body = await node.change(payer, id, pieces, **swap, last_period=never)
+        assert (status, body["code"]) == (409, "last_period")
+    change, status, body = await node.change(payer, id, pieces, **swap)
+    assert status == 200, body
+    await market.jump(START_LEAD + 1)
+    await crashed(node)
+    await node.start()
+    try:
+
+        async def gone() -> bool:
+            status, _ = await node.request("GET", f"/v1/pieces/{cut(new).piece.root.hex()}")
+            held = (await node.status())["plugins"]["storage"]
+            return status == 404 and held["leaves"]["staged"] == 0
+
+        await until(gone, seconds=30, why=node.tail)
+        assert (await node.request("GET", f"/v1/pieces/{cut(old).piece.root.hex()}"))[0] == 200
+        with pytest.raises(Reverted) as late:
+            await market.chain.send(
+                market.market.change(
+                    change.values(),  # type: ignore[arg-type]
+                    payer.signer.sign_digest(change.digest(market.domain)),
+                    bytes.fromhex(body["signature"]),
+                ),
+                payer.signer,
+            )
+        assert late.value.decoded == ChangeExpired(change.last_period)
+    finally:
+        await node.kill()
+
+
+@pytest.mark.parametrize("moment", EVERYWHERE)
 @pytest.mark.parametrize("step", [Step.VOUCHER, Step.REDEEMING, Step.REDEEMED])
 async def test_a_voucher_that_was_answered_is_redeemed_once(
     market: Market, tmp_path: Path, step: Step, moment: str
@@ -267,4 +317,4 @@ async def test_what_is_let_go_leaves_no_byte_behind(market: Market, tmp_path: Pa
 
 async def test_every_step_is_killed_at_somewhere_here() -> None:
     text = Path(__file__).read_text()  # noqa: ASYNC240
-    assert [step for step in Step if f"Step.{step.name}" not in text and step is not Step.CHANGE_LAPSED] == []
+    assert [step for step in Step if f"Step.{step.name}" not in text] == []

@@ -42,7 +42,7 @@ TERMS = Terms(
 STRUCTS: list[SignedStruct] = [
     TERMS,
     TermsBatch((b"\1" * 32, b"\2" * 32)),
-    Change(1 << 255, b"\1" * 32, b"\2" * 32, 5, 6, 7, 8, 9),
+    Change(1 << 255, b"\1" * 32, b"\2" * 32, 5, 6, 7, 8, 9, 10),
     Policy(OWNER.address, b"\1" * 32, 5, 6, bytes(32), 7, 8),
     Quote(7, OWNER.address, READER.address, 1, 5, 10**18, 300, 1 << 30, 1_790_000_000, 4),
     Upload(OWNER.address, 7, 1 << 30, 1_790_000_000, 3),

@@ -299,6 +299,11 @@ class Deals:
         deal: Deal,
     ) -> None:
         period = self.watch.period
+        if not period <= change.last_period <= period + START_LEAD:
+            raise Refusal(
+                409, "last_period", f"A change is good until period {period} to {period + START_LEAD}.",
+                hint="Take the current period from the chain.", data={"period": period},
+            )  # fmt: skip
         if change.end <= period or change.end - period > self.config.storage.deal_periods_max + START_LEAD:
             raise _conflict("end", f"A deal ends at most {self.config.storage.deal_periods_max} periods from now.")
         more = sum(piece.leaves for piece in added)

@@ -68,15 +68,17 @@ class Follower:
             self._dropped = period
 
     async def _look(self, deals: list[Deal]) -> None:
-        at = self.watch.final.number
+        # One final block for all that is concluded here: while it is read a newer one may come, of a later period.
+        final = self.watch.final
+        period = final.timestamp // self.watch.period_seconds
         found = await self.watch.chain.read_many(
-            [self.watch.market.agreement_of(int(deal.id, 16)) for deal in deals], at=at
+            [self.watch.market.agreement_of(int(deal.id, 16)) for deal in deals], at=final.number
         )
         for deal, now in zip(deals, found, strict=True):
             if self.state.deals.get(deal.id) is not deal:
                 continue
             if not now.status:
-                if self.watch.final_period > deal.start:
+                if period > deal.start:
                     await self._lapsed(deal)
                 continue
             if not deal.opened:
@@ -87,9 +89,9 @@ class Follower:
             if now.nonce != deal.nonce or now.end != deal.end or now.root.hex() != deal.root:
                 await self._changed(deal, now.root.hex(), now.leaves, now.rate, now.end, now.nonce)
             for digest, change in list(deal.changes.items()):
-                if self.watch.final_period >= min(change.fields["end"], deal.end):
-                    await self.deals.record(Step.CHANGE_LAPSED, id=deal.id, digest=digest)
-                    await self._let_go(deal)
+                # Not on chain in a final block after the last period it was good for: it never will be.
+                if period > change.fields["last_period"]:
+                    await self._change_lapsed(deal, digest)
             if now.status not in OPEN_STATES:
                 await self._closed(deal)
 
@@ -109,6 +111,12 @@ class Follower:
             self.staging.unstaged(staged)
             await self._let_go(deal)
         self.log.info("agreement changed", agreement=deal.id, leaves=leaves, end=end, nonce=nonce)
+
+    async def _change_lapsed(self, deal: Deal, digest: str) -> None:
+        async with self.deals.promising:
+            await self.deals.record(Step.CHANGE_LAPSED, id=deal.id, digest=digest)
+            await self._let_go(deal)
+        self.log.info("change lapsed", agreement=deal.id)
 
     async def _closed(self, deal: Deal) -> None:
         async with self.deals.promising:

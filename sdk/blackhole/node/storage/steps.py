@@ -26,7 +26,7 @@ class Step(StrEnum):
     CHANGED = "changed"
     """The Change is on chain; pieces it left out are deleted after this."""
     CHANGE_LAPSED = "change_lapsed"
-    """A signed Change another one overtook."""
+    """A signed Change whose last period is over; what was held for it alone is deleted after this."""
     CLOSED = "closed"
     """The agreement is closed on chain; its pieces are deleted after this."""
     VOUCHER = "voucher"
