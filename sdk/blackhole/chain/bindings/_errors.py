@@ -203,6 +203,17 @@ class CapExceeded(Revert):
         self.available = available
 
 
+class ChangeExpired(Revert):
+    """`ChangeExpired(uint32)`"""
+
+    __slots__ = __match_args__ = ("last_period",)
+    SIGNATURE = "ChangeExpired(uint32)"
+    SELECTOR = bytes.fromhex("8ea8b564")
+
+    def __init__(self, last_period: int) -> None:
+        self.last_period = last_period
+
+
 class CheckpointUnorderedInsertion(Revert):
     """`CheckpointUnorderedInsertion()`"""
 

@@ -142,11 +142,11 @@ class Cancelled(Event):
 
 
 class Changed(Event):
-    """`Changed(uint256,uint32,(uint256,bytes32,bytes32,uint48,uint96,uint32,uint96,uint16))`"""
+    """`Changed(uint256,uint32,(uint256,bytes32,bytes32,uint48,uint96,uint32,uint96,uint16,uint32))`"""
 
     __slots__ = __match_args__ = ("id", "node", "change")
-    SIGNATURE = "Changed(uint256,uint32,(uint256,bytes32,bytes32,uint48,uint96,uint32,uint96,uint16))"
-    TOPIC = bytes.fromhex("e30ca6d556e3f4c8dae1807c656e85e7d7e407e2501954116831830ff1939716")
+    SIGNATURE = "Changed(uint256,uint32,(uint256,bytes32,bytes32,uint48,uint96,uint32,uint96,uint16,uint32))"
+    TOPIC = bytes.fromhex("1b551d25145de18a9b1960e2e554e16834edfe21cfcc90130d913692793366e8")
     INDEXED = (True, True, False)
 
     def __init__(self, id: int, node: int, change: Change) -> None:

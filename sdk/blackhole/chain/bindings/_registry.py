@@ -27,6 +27,7 @@ ERRORS: Final[dict[str, tuple[str, str]]] = {
     "000155b5": ("BondTooLow", "uint256,uint256"),
     "d763364f": ("BountyTooHigh", "uint16,uint256"),
     "f480e285": ("CapExceeded", "uint256,uint256"),
+    "8ea8b564": ("ChangeExpired", "uint32"),
     "2520601d": ("CheckpointUnorderedInsertion", ""),
     "4a732864": ("ClaimExists", "uint256"),
     "2984e878": ("ClosedTooSoon", "uint16,uint256"),
@@ -214,7 +215,7 @@ EVENTS: Final[dict[tuple[str, int], tuple[str, str]]] = {
         "bytes32,uint256,address,uint256,bytes,bytes32,uint256",
     ),
     ("baa1eb22f2a492ba1a5fea61b8df4d27c6c8b5f3971e63bb58fa14ff72eedb70", 2): ("Cancelled", "bytes32"),
-    ("e30ca6d556e3f4c8dae1807c656e85e7d7e407e2501954116831830ff1939716", 3): ("Changed", "uint256,uint32,Change"),
+    ("1b551d25145de18a9b1960e2e554e16834edfe21cfcc90130d913692793366e8", 3): ("Changed", "uint256,uint32,Change"),
     ("6fd6150f53658ef10b709177e11405da3384d0d16d384599f15e1af7470f6096", 2): ("ClaimClosed", "uint256,State,uint96"),
     ("611840618b0158a1c40e691f50026acdb52573c6d956ee3a05b342c85e5610c8", 3): ("ClaimConceded", "uint256,address"),
     ("b6fb97822f80751362d18b96b1a4366d346c898a645fd05a21d32dba39508da0", 3): (

@@ -218,6 +218,7 @@ class Change(NamedTuple):
     end: int  # uint32
     prepaid: int  # uint96
     nonce: int  # uint16
+    last_period: int  # uint32
 
 
 class Fund(NamedTuple):
@@ -324,7 +325,7 @@ TYPES = Types(
             Agreement._make,
             "bytes32,uint32,uint24,uint48,uint32,uint32,uint32,uint32,uint16,Status,uint96,uint96,uint64",
         ),
-        "Change": (Change._make, "uint256,bytes32,bytes32,uint48,uint96,uint32,uint96,uint16"),
+        "Change": (Change._make, "uint256,bytes32,bytes32,uint48,uint96,uint32,uint96,uint16,uint32"),
         "Fund": (Fund._make, "uint96,uint48,uint32,uint40"),
         "Ledger": (Ledger._make, "uint48,uint16,uint32,uint8,uint32,uint32,uint16,uint16,uint8,uint16"),
         "Loss": (Loss._make, "uint48,uint16,uint96"),

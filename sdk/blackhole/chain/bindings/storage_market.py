@@ -16,6 +16,7 @@ from blackhole.chain.bindings._errors import (
     AlreadyProven,
     AlreadyRepaired,
     BondTooLow,
+    ChangeExpired,
     ContentInvalid,
     DrawPending,
     DrawVoid,
@@ -117,6 +118,7 @@ __all__ = [
     "Announcement",
     "BondTooLow",
     "Change",
+    "ChangeExpired",
     "Changed",
     "Closed",
     "ContentInvalid",
@@ -256,6 +258,7 @@ class StorageMarket(Contract):
         AlreadyProven,
         AlreadyRepaired,
         BondTooLow,
+        ChangeExpired,
         ContentInvalid,
         DrawPending,
         DrawVoid,
@@ -379,15 +382,15 @@ class StorageMarket(Contract):
     def change(self, c: Change, payer_sig: bytes, node_sig: bytes) -> Tx[None]:
         """Replaces content, rate or end of a deal. Anyone may call with both signatures. Settles first. Reverts while
         a period before the current one is undecided, while the node is proving, after the deal's end, when the node
-        has ended, when the nonce is another, when `end` is not after the current period, when the lock with
-        `prepaid` does not cover what is owed to the new end. Root and leaves are both zero or both not. Reserve and
-        content change at once, the rate from the next period.
+        has ended, when the nonce is another, after `lastPeriod`, when `end` is not after the current period, when
+        the lock with `prepaid` does not cover what is owed to the new end. Root and leaves are both zero or both
+        not. Reserve and content change at once, the rate from the next period.
         """
-        return self._tx("change", "c82c8276", "Change,bytes,bytes", (c, payer_sig, node_sig), "")
+        return self._tx("change", "1c39daa8", "Change,bytes,bytes", (c, payer_sig, node_sig), "")
 
     def change_digest(self, c: Change) -> Call[bytes]:
         """EIP-712 digest of a change."""
-        return self._call("changeDigest", "1bbb00b2", "Change", (c,), "bytes32")
+        return self._call("changeDigest", "87522f4a", "Change", (c,), "bytes32")
 
     def claim_remainder(self, lost_id: int) -> Tx[None]:
         """Pays a lost deal's payer what repairers did not claim, 60 days after the node's tenth miss. Anyone may call,
