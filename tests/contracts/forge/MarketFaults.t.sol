@@ -147,6 +147,7 @@ contract MarketFaultsTest is MarketFixture {
 
     function test_an_ended_node_opens_changes_and_proves_nothing_until_empty() public {
         Change memory c = change(id, one);
+        c.lastPeriod = type(uint32).max;
         (bytes memory a, bytes memory b) = signChange(c);
         _fail();
         vm.expectRevert(abi.encodeWithSelector(NodeHasEnded.selector, node));
