@@ -9,6 +9,7 @@ Exit codes: 1 internal, 2 usage or input, 3 degraded, 4 unreadable, 5 funds, 6 c
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
@@ -276,6 +277,15 @@ class InsufficientFunds(FundsError):
         )
         self.have, self.need, self.missing, self.unit = have, need, missing, unit
 
+    @classmethod
+    def in_wallet(cls, account: str, *, have: int, need: int) -> InsufficientFunds:
+        """The wallet of `account` holds too little HOLE, wei."""
+        from blackhole.units import format_tokens
+
+        missing = format_tokens(max(need - have, 0))
+        hint = f"Receive {missing} HOLE first; on a devnet: blackhole devnet faucet {account} {missing}"
+        return cls(f"HOLE of {account}", have=have, need=need, hint=hint)
+
 
 class PriceTooHigh(FundsError):
     """The quoted price is above the limit the caller set."""
@@ -397,6 +407,20 @@ class DiskError(BlackholeError):
     code = "disk"
     hint = "Check the folder's permissions and free space."
     exit_code = 9
+
+    @staticmethod
+    def of(error: OSError, where: object) -> DiskError:
+        """What the system says of `where` (a path, or words for it), as the error of this tree that fits."""
+        data: dict[str, Json] = {"path": str(where)}
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return DiskFull(f"No space is left for {where}.", data=data)
+        if error.errno == errno.EFBIG:
+            return DiskFull(
+                f"{where} may not grow: the system limits the size of files.",
+                hint="Raise the limit (`ulimit -f`) and run the same command again: it goes on where it stopped.",
+                data=data,
+            )
+        return DiskError(f"{where} cannot be used: {error.strerror or error}.", data=data)
 
 
 class DiskFull(DiskError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from blackhole.errors import DiskError
-from blackhole.paths import open_private
+from blackhole.paths import disk_errors, open_private
 
 
 class FileLock:
@@ -22,17 +22,17 @@ class FileLock:
         """True when this object now holds the lock; False when somebody else does. Raises `DiskError`."""
         if self._descriptor is not None:
             return self._pid == os.getpid()
-        try:
+        with disk_errors(self.path):
             descriptor = open_private(self.path, os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise DiskError(f"cannot open the lock {self.path}: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return False
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):
+            # On a full disk the lock holds all the same; it only does not say by whom.
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor, self._pid = descriptor, os.getpid()
         return True
 

@@ -14,13 +14,13 @@ right after its fsync.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import struct
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -28,7 +28,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import orjson
 
-from blackhole.errors import DiskError, DiskFull, JournalError, JournalInUse, Json
+from blackhole.errors import DiskError, JournalError, JournalInUse, Json
 from blackhole.filelock import FileLock
 from blackhole.paths import open_private, private_folder, sync_folder
 
@@ -88,7 +88,7 @@ class Journal(Generic[StepT]):
             return cls._open_locked(path, kind, steps, lock)
         except OSError as error:
             lock.release()
-            raise _disk_error(error, path) from error
+            raise DiskError.of(error, path) from error
         except BaseException:
             lock.release()
             raise
@@ -105,8 +105,8 @@ class Journal(Generic[StepT]):
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise DiskError(f"cannot read {path}: {error.strerror}") from error
-        frames, _ = _frames(content, path)
+            raise DiskError.of(error, path) from error
+        frames, _ = _frames(content, path, _header(kind))
         reader = cls(path, kind, steps, -1, FileLock(path), len(content))
         for header in frames[:1]:
             reader._check_header(header)
@@ -117,10 +117,8 @@ class Journal(Generic[StepT]):
         descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
         try:
             content = path.read_bytes()
-            frames, good = _frames(content, path)
-            header = _frame(orjson.dumps({"schema": SCHEMA, "kind": kind}))
-            if not frames and content.strip(b"\0") and not header.startswith(content):
-                raise JournalError(f"{path} is not a journal, or its beginning is damaged")
+            header = _header(kind)
+            frames, good = _frames(content, path, header)
             if good < len(content):
                 os.ftruncate(descriptor, good)
                 os.fsync(descriptor)
@@ -170,13 +168,13 @@ class Journal(Generic[StepT]):
                 if not more:
                     raise JournalError(f"the journal {self.path} became shorter while it was open")
                 content += more
-            frames, _ = _frames(content, self.path)
+            frames, _ = _frames(content, self.path, _header(self.kind))
             return [record for payload in frames[1:] for record in self._parse(payload)]
 
     def compact(self, records: Iterable[Record[StepT]]) -> None:
         """Replace the journal by one that holds only these records; a crash leaves either the old or the new one,
         whole."""
-        frames = [_frame(orjson.dumps({"schema": SCHEMA, "kind": self.kind}))]
+        frames = [_header(self.kind)]
         frames += [_frame(orjson.dumps(_row(record))) for record in records]
         content = b"".join(frames)
         temporary = self.path.with_name(f".{self.path.name}.compact")
@@ -192,7 +190,7 @@ class Journal(Generic[StepT]):
                 if descriptor >= 0:
                     os.close(descriptor)
                 temporary.unlink(missing_ok=True)
-                raise _disk_error(error, self.path) from error
+                raise DiskError.of(error, self.path) from error
             self._descriptor, self._size = descriptor, len(content)
             os.close(old)
             sync_folder(self.path.parent)
@@ -233,9 +231,10 @@ class Journal(Generic[StepT]):
         try:
             _write_all(descriptor, frame, self._size)
         except OSError as error:
-            # Nothing of a failed append may stay in front of the next one.
-            os.ftruncate(descriptor, self._size)
-            raise _disk_error(error, self.path) from error
+            # Nothing of a failed append may stay in front of the next one, which begins at the same place.
+            with suppress(OSError):
+                os.ftruncate(descriptor, self._size)
+            raise DiskError.of(error, self.path) from error
         try:
             os.fsync(descriptor)
         except OSError as error:
@@ -243,7 +242,7 @@ class Journal(Generic[StepT]):
             self._descriptor = None
             os.close(descriptor)
             self._lock.release()
-            raise _disk_error(error, self.path) from error
+            raise DiskError.of(error, self.path) from error
         self._size += len(frame)
 
     def _check_header(self, payload: bytes) -> None:
@@ -317,6 +316,10 @@ def _frame(payload: bytes) -> bytes:
     return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
 
 
+def _header(kind: str) -> bytes:
+    return _frame(orjson.dumps({"schema": SCHEMA, "kind": kind}))
+
+
 def _write_all(descriptor: int, content: bytes, offset: int) -> None:
     view = memoryview(content)
     while view:
@@ -325,9 +328,9 @@ def _write_all(descriptor: int, content: bytes, offset: int) -> None:
         view = view[written:]
 
 
-def _frames(content: bytes, path: Path) -> tuple[list[bytes], int]:
-    """The payloads of all whole frames and where they end. Raises `JournalError` when readable frames follow
-    damage."""
+def _frames(content: bytes, path: Path, header: bytes) -> tuple[list[bytes], int]:
+    """The payloads of all whole frames and where they end. Raises `JournalError` when readable frames follow damage,
+    and when there is none though there is more than a crash leaves of the header (a part of it, or zeros)."""
     frames: list[bytes] = []
     position = 0
     while position < len(content):
@@ -341,6 +344,8 @@ def _frames(content: bytes, path: Path) -> tuple[list[bytes], int]:
             break
         frames.append(payload)
         position += _HEAD.size + len(payload)
+    if not frames and not (len(content) <= len(header) and header.startswith(content.rstrip(b"\0"))):
+        raise JournalError(f"{path} is not a journal, or its beginning is damaged", data={"path": str(path)})
     return frames, position
 
 
@@ -365,9 +370,3 @@ def _find_frame(content: bytes, start: int) -> int | None:
                 return position
             at = content.find(mark, at + 1)
     return None
-
-
-def _disk_error(error: OSError, path: Path) -> DiskError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"no space left for {path}")
-    return DiskError(f"cannot write {path}: {error.strerror}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +13,21 @@ from blackhole.errors import DiskError
 HOME_VARIABLE = "BLACKHOLE_HOME"
 
 
+@contextmanager
+def disk_errors(where: object) -> Iterator[None]:
+    """What the system says of a file of ours, as DiskFull or DiskError naming `where`."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError.of(error, where) from error
+
+
 def private_folder(path: Path) -> Path:
     """Make the folder and its parents if they are missing; it is readable by its owner only. Raises `DiskError`."""
-    try:
+    with disk_errors(path):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.stat().st_mode & 0o077:
             path.chmod(0o700)
-    except OSError as error:
-        raise DiskError(f"cannot use the folder {path}: {error.strerror}") from error
     return path
 
 
@@ -30,16 +39,18 @@ def open_private(path: str | os.PathLike[str], flags: int) -> int:
 def write_private(path: Path, content: bytes) -> None:
     """Replace a file as a whole: temporary name, fsync, rename, fsync of the folder. Raises `DiskError`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb", opener=open_private) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+    with disk_errors(path):
+        try:
+            with open(temporary, "wb", opener=open_private) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            with suppress(OSError):  # the folder itself may be what cannot be used
+                temporary.unlink(missing_ok=True)
+            raise
         sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DiskError(f"cannot write {path}: {error.strerror}") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,6 +74,20 @@ def fresh_anvil() -> Iterator[Anvil]:
     chain = Anvil()
     yield chain
     chain.stop()
+
+
+@pytest.fixture
+def file_limit() -> Iterator[Callable[[int | None], None]]:
+    """Sets how long a file this process writes may grow, in bytes; None lifts it. Every user may, and the system
+    refuses with EFBIG where a full disk would with ENOSPC: at any write, in the middle of it too.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(most: int | None) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if most is None else most, hard))
+
+    yield limit
+    limit(None)
 
 
 @pytest.fixture(autouse=True)

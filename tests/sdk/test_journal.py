@@ -78,11 +78,14 @@ def test_torn_header_is_written_again_but_a_foreign_file_is_left_alone(tmp_path:
     for length in range(len(header)):
         path.write_bytes(header[:length])
         assert reopen(path) == []
-    foreign = b"#!/bin/sh\necho something else\n"
-    path.write_bytes(foreign)
-    with pytest.raises(JournalError, match="not a journal"):
-        reopen(path)
-    assert path.read_bytes() == foreign
+        path.write_bytes(header[:length].ljust(len(header), b"\0"))
+        assert reopen(path) == []
+    for foreign in (b"#!/bin/sh\necho something else\n", bytes(len(header) + 1), header[:-1] + bytes(100)):
+        path.write_bytes(foreign)
+        for look in (reopen, lambda where: Journal.peek(where, "test", Step)):
+            with pytest.raises(JournalError, match="not a journal"):
+                look(path)
+        assert path.read_bytes() == foreign
 
 
 def test_damage_before_a_readable_record_is_refused_and_kept(tmp_path: Path) -> None:

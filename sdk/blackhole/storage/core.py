@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackhole.errors import InsufficientFunds
+from blackhole.errors import DiskError, InsufficientFunds
 from blackhole.paths import private_folder
 
 if TYPE_CHECKING:
@@ -148,10 +149,11 @@ class StorageCore:
         return data if block_digest(data) == digest else None
 
     def keep_block(self, digest: bytes, data: bytes) -> None:
-        """Keep a block of a manifest, so that it need not be read and paid again."""
+        """Keep a block of a manifest, so that it need not be read and paid again. On a full disk it is read again."""
         from blackhole.paths import write_private
 
-        write_private(self.folder("manifests") / digest.hex(), data)
+        with suppress(DiskError):
+            write_private(self.folder("manifests") / digest.hex(), data)
 
     async def clock(self) -> Clock:
         """The chain's time now."""

@@ -16,7 +16,7 @@ import orjson
 
 from blackhole.errors import JournalError, NodeError
 from blackhole.filelock import FileLock
-from blackhole.paths import open_private, private_folder
+from blackhole.paths import disk_errors, open_private, private_folder
 
 SCHEMA = 1
 MIB = 2**20
@@ -92,14 +92,19 @@ class HeldLane:
         self.figures = figures
         self.path = path
         self._lock = lock
-        self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+        with disk_errors(path):
+            self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
 
     def save(self, *, durable: bool = False) -> None:
-        """Write the figures. They survive this process at once, and a power cut if `durable`."""
-        row = orjson.dumps({"schema": SCHEMA, **asdict(self.figures)})
-        os.pwrite(self._descriptor, row.ljust(_ROOM), 0)
-        if durable:
-            os.fsync(self._descriptor)
+        """Write the figures. They survive this process at once, and a power cut if `durable`. Raises DiskFull,
+        DiskError."""
+        row = orjson.dumps({"schema": SCHEMA, **asdict(self.figures)}).ljust(_ROOM)
+        with disk_errors(self.path):
+            done = 0
+            while done < len(row):
+                done += os.pwrite(self._descriptor, row[done:], done)
+            if durable:
+                os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Give the lane back. Closing twice is fine."""

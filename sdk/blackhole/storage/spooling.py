@@ -12,8 +12,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from blackhole.errors import DiskError, DiskFull, IntegrityError
-from blackhole.paths import private_folder
+from blackhole.errors import DiskFull, IntegrityError
+from blackhole.paths import disk_errors, private_folder
 from blackhole.protocol import BLOCK, INLINE_MAX, SEGMENT
 from blackhole.storage.blocks import BlockList
 from blackhole.storage.encryption import ObjectKeys
@@ -103,7 +103,7 @@ class SpoolFolder:
         path.unlink(missing_ok=True)
         masks = ShardMasks(self._keys.mask_key, salt)
         encryptor = self._keys.encryptor(segment, salt, layout.chunks)
-        with _disk_errors(path), Spool(path, layout, create=True) as spool:
+        with disk_errors(path), Spool(path, layout, create=True) as spool:
             rows = encode_segment(plaintext, layout, encryptor, masks, spool=spool, workers=WORKERS)
             return self._collect(segment, layout, rows, shards=shards)
 
@@ -135,7 +135,7 @@ class SpoolFolder:
         file = ShardFile(self.path / f"segment-{segment:05}.shards", layout) if shards else None
         digests: list[list[bytes]] = [[] for _ in range(layout.n)]
         try:
-            with _disk_errors(self.path):
+            with disk_errors(self.path):
                 for row in rows:
                     if file is not None:
                         file.write(row)
@@ -149,24 +149,6 @@ class SpoolFolder:
 
     def _spool_path(self, segment: int) -> Path:
         return self.path / f"segment-{segment:05}.spool"
-
-
-class _disk_errors:  # noqa: N801 - reads as a statement
-    """OSErrors of our own files as DiskFull or DiskError."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        import errno
-
-        if isinstance(error, OSError):
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise DiskFull(f"No space left for {self._path}.") from error
-            raise DiskError(f"Cannot use {self._path}: {error.strerror}.") from error
 
 
 def layouts(profile: Profile, size: int) -> list[SegmentLayout]:

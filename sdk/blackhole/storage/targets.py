@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import glob
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from blackhole.errors import DiskError, DiskFull, InputError
+from blackhole.errors import DiskError, InputError
 
 
 class Target(Protocol):
@@ -25,20 +28,29 @@ class Target(Protocol):
 
 
 class FileTarget:
-    """Writes under a temporary name in the same folder; after the last byte fsync, then the name it shall have."""
+    """Writes under a temporary name in the same folder; after the last byte fsync, then the name it shall have.
+
+    The temporary file is locked as long as its process lives: what a killed one left is removed by the next for the
+    same name.
+    """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.path = path
         self._overwrite = overwrite
         if path.is_dir():
             raise InputError(f"{path} is a folder.", hint=f"Name a file in it: -o {path}/NAME")
+        if path.exists() and not path.is_file():
+            # A rename would put a file in the place of the device or pipe.
+            raise InputError(f"{path} is no regular file.", hint=f"Write through it: -o - > {path}")
         self._refuse_existing()
+        self._sweep()
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(3).hex()}.part")
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._descriptor = os.open(self._temporary, flags, 0o666)
         except OSError as error:
             raise _disk(error, path) from error
+        _lock(self._descriptor)
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -67,6 +79,18 @@ class FileTarget:
             self._descriptor = -1
         self._temporary.unlink(missing_ok=True)
 
+    def _sweep(self) -> None:
+        """Remove what killed processes left of this very file."""
+        with contextlib.suppress(OSError):
+            for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*-*.part"):
+                owner = left.name[len(self.path.name) + 2 :].partition("-")[0]
+                # Two signs, because a lock comes a moment after its file, and another machine's pids are not ours.
+                if owner.isdecimal() and not _runs(int(owner)):
+                    descriptor = os.open(left, os.O_RDONLY | os.O_CLOEXEC)
+                    if _lock(descriptor):
+                        left.unlink()
+                    os.close(descriptor)
+
     def _link(self) -> None:
         """Take the name only if nobody has it: a rename would replace a file that came meanwhile."""
         try:
@@ -87,20 +111,35 @@ class FileTarget:
 
 
 class StreamTarget:
-    """Writes to a stream, such as stdout. What was written stays when a later byte fails."""
+    """Writes to a stream, such as stdout. What was written stays when a later byte fails.
+
+    A reader that went away is a BrokenPipeError, as for every program in a pipe.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._name = getattr(stream, "name", None) or "the output"
 
     def write(self, data: bytes) -> None:
-        self._stream.write(data)
+        with self._errors():
+            self._stream.write(data)
 
     def commit(self) -> None:
-        self._stream.flush()
+        with self._errors():
+            self._stream.flush()
 
     def abandon(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise DiskError.of(error, self._name) from error
 
 
 class MemoryTarget:
@@ -124,11 +163,28 @@ class MemoryTarget:
 
 
 def _disk(error: OSError, path: Path) -> DiskError | InputError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return DiskFull(f"No space left for {path}.")
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and not path.parent.is_dir():
         return InputError(f"The folder of {path} does not exist.", hint="Make it first.", code="file_missing")
-    return DiskError(f"Cannot write {path}: {error.strerror}.")
+    return DiskError.of(error, path)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the file could be locked. Where a file system has no locks, nothing is ever swept."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

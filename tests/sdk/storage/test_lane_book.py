@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from blackhole.errors import NodeError
+from blackhole.errors import DiskFull, NodeError
 from blackhole.storage.lane_book import DISPUTED_MAX, MIB, LaneBook, LaneFigures, cost_micro
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +99,21 @@ def test_a_second_process_takes_another_lane(tmp_path: Path) -> None:
             process.communicate(timeout=10)
     # A killed holder holds nothing.
     assert book.hold(31337, HUB, PAYEE, 1) is not None
+
+
+def test_a_voucher_that_cannot_be_written_down_is_not_signed_for(
+    tmp_path: Path, file_limit: Callable[[int | None], None]
+) -> None:
+    book = LaneBook(tmp_path, ACCOUNT)
+    lane = book.add(figures())
+    file_limit(10)
+    lane.figures.signed = 500
+    with pytest.raises(DiskFull):
+        lane.save()
+    file_limit(None)
+    lane.save(durable=True)
+    lane.close()
+    assert [each.signed for each in book.figures()] == [500]
 
 
 def test_a_nodes_claim_is_bounded() -> None:

@@ -13,7 +13,6 @@ the only limit.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import threading
@@ -23,14 +22,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from blackhole.errors import DiskError, DiskFull, IntegrityError
+from blackhole.errors import DiskError, IntegrityError
+from blackhole.paths import disk_errors
 from blackhole.storage.ipfs.cid import Cid
 from blackhole.storage.ipfs.store import BlockNotFound, BlockStat, check, check_range
 
 FORMAT: Final = "1"
 """The layout described above."""
-
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class EmbeddedBlockStore:
@@ -40,7 +38,7 @@ class EmbeddedBlockStore:
         """Raises DiskError when the folder is of another format or cannot be used."""
         self.path = Path(path)
         self._blocks = self.path / "blocks"
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             for folder in (self.path, self._blocks, self.path / "incoming"):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check_format()
@@ -142,7 +140,7 @@ class Batch:
             self._written[key] = None
             return
         name = self._incoming.new_file()
-        with _disk_errors(name):
+        with disk_errors(name):
             self._written[key] = name
             with name.open("xb", buffering=0) as file:
                 _write_all(file.fileno(), block)
@@ -151,7 +149,7 @@ class Batch:
     def commit(self) -> None:
         """Returns when every block is on the disk under its name. Raises DiskFull, DiskError; then nothing is
         promised."""
-        with _disk_errors(self._blocks):
+        with disk_errors(self._blocks):
             moves: list[tuple[Path, Path]] = []
             folders: set[Path] = set()
             for cid, name in self._written.items():
@@ -330,13 +328,3 @@ def _sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _disk_errors(where: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise DiskFull(f"no space is left for {where}") from error
-        raise DiskError(f"{where}: {error.strerror or error}") from error
