@@ -6,6 +6,7 @@ fast. Global options may stand anywhere on the line. Exit codes are those of `bl
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -124,6 +125,9 @@ def root(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit the process with its documented code."""
     raw = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller (`>&-`): nobody wants to hear
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the life of the process
     # Parsing itself can fail, and that failure must be JSON too when JSON was asked for.
     context.use(context.Options(json="--json" in raw))
     sys.exit(run(raw))
@@ -136,7 +140,7 @@ def run(arguments: Sequence[str]) -> int:
         code = result if isinstance(result, int) else 0
         if code == output.INTERRUPTED:  # the parser turns Ctrl-C into a bare exit code
             code = output.fail(KeyboardInterrupt())
-        sys.stdout.flush()
+        output.flush()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     except BaseException as error:  # noqa: BLE001 every error becomes a message and a documented code

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import Any, TextIO
 
@@ -39,15 +40,38 @@ def plain(value: Any, key: str = "") -> Any:
 
 
 def emit(data: Mapping[str, Any], text: str | None = None) -> None:
-    """Write a command's result: `data` under --json, else `text` (without text, `data` line by line)."""
+    """Write a command's result: `data` under --json, else `text` (without text, `data` line by line).
+
+    Raises DiskError when stdout takes it not: what the command did is done all the same.
+    """
     if current().json:
-        sys.stdout.write(json.dumps(plain(data)) + "\n")
-    elif text is not None:
+        text = json.dumps(plain(data))
+    elif text is None:
+        rows = plain(data).items()
+        text = "\n".join(f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in rows)
+    with _stdout():
         sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
-    else:
-        for name, value in plain(data).items():
-            sys.stdout.write(f"{name}: {value if isinstance(value, str) else json.dumps(value)}\n")
-    sys.stdout.flush()
+        sys.stdout.flush()
+
+
+def flush() -> None:
+    """Have everything on stdout taken. Raises DiskError."""
+    with _stdout():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _stdout() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        from blackhole.errors import DiskError
+
+        failure = DiskError.of(error, "the output")
+        failure.hint = "The command itself is done; only its answer was not written."
+        raise failure from error
 
 
 def note(text: str) -> None:
@@ -149,7 +173,7 @@ def confirm(question: str, *, limit: bool = False) -> None:
 
     if current().yes:
         return
-    if current().json or not sys.stdin.isatty():
+    if current().json or sys.stdin is None or not sys.stdin.isatty():
         hint = "Add --yes, or set the limit (--max-price)." if limit else "Add --yes."
         raise UsageError(f"{question} Nobody is there to answer.", hint=hint)
     sys.stderr.write(f"{question} [y/N] ")
@@ -164,7 +188,7 @@ def fail(error: BaseException) -> int:
         _silence_stdout()
         return 0
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
-        hint = "What was journalled is kept: the same command goes on where this one stopped."
+        hint = "What was signed counts and is kept: `storage put` goes on; look before you repeat another payment."
         return _write({"code": "interrupted", "message": "Interrupted.", "hint": hint, "data": {}}, INTERRUPTED, error)
     if type(error).__name__ == "NoArgsIsHelpError" and not current().json:
         sys.stderr.write(f"{error}\n")
@@ -186,10 +210,8 @@ def fail(error: BaseException) -> int:
 
 
 def _write(body: Mapping[str, Any], code: int, error: BaseException) -> int:
-    if current().json:
-        sys.stdout.write(json.dumps({"error": body}) + "\n")
-        sys.stdout.flush()
-    else:
+    if not (current().json and _to_stdout(json.dumps({"error": body}) + "\n")):
+        _to_stdout("")
         sys.stderr.write(f"error: {body['message']}\n")
         if body["hint"]:
             sys.stderr.write(f"  next: {body['hint']}\n")
@@ -200,8 +222,20 @@ def _write(body: Mapping[str, Any], code: int, error: BaseException) -> int:
     return code
 
 
+def _to_stdout(text: str) -> bool:
+    """Write `text` after what waits there; False when stdout takes nothing any more."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        _silence_stdout()
+        return False
+    return True
+
+
 def _silence_stdout() -> None:
-    """The reader of stdout has gone (`| head`): keep the interpreter from complaining at exit."""
+    """Nobody takes stdout any more (`| head`, a full disk): keep the interpreter from complaining at exit."""
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -61,6 +61,8 @@ def open_source(source: SourceLike, name: str | None = None) -> Source:
     if isinstance(source, str) and source == "-":
         import sys
 
+        if sys.stdin is None:
+            raise InputError("stdin is closed.", hint="Feed it: blackhole storage put - < PATH", code="file_missing")
         return StreamSource(sys.stdin.buffer, name or "stdin")
     if isinstance(source, str | os.PathLike):
         return FileSource(Path(source), name)

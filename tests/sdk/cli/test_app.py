@@ -102,6 +102,31 @@ def test_a_question_nobody_can_answer_is_an_error(monkeypatch: pytest.MonkeyPatc
             output.confirm("Spend it?")
 
 
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    whole = line.replace("blackhole", f"{sys.executable} -m blackhole.cli.app", 1)
+    return subprocess.run(["bash", "-c", whole], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("how", ["", "--json"])
+def test_an_answer_nobody_could_write_is_code_9_and_said_on_stderr(tmp_path: Path, how: str) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    done = shell(f"blackhole {how} storage cid {tmp_path / 'file'} > /dev/full")
+    assert done.returncode == 9, done.stderr
+    assert "error: No space is left for the output." in done.stderr
+    assert "the command itself is done" in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_closed_streams_are_no_defect(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    assert shell(f"blackhole storage cid {tmp_path / 'file'} >&- 2>&-").returncode == 0
+    assert shell("blackhole storage cid /none >&-").returncode == 2
+    fed = shell("blackhole storage cid - <&-")
+    assert fed.returncode == 2
+    assert "stdin is closed" in fed.stderr
+
+
 def test_run_returns_zero_for_help() -> None:
     assert run(["--help"]) == 0
 
