@@ -100,7 +100,10 @@ class Network:
         known: dict[str, Any] = {}
         for name, kind in (("name", str), ("rpc", list), ("chain_id", int), ("addresses", dict), ("period", int)):
             known[name] = _take(raw, name, kind, where)
-        known["unit"] = int(_take(raw, "unit", str, where))
+        unit = _take(raw, "unit", str, where)
+        if not unit.isascii() or not unit.isdecimal() or not int(unit):
+            raise NetworkNotFound(f"{where}: unit is no number of wei above zero")
+        known["unit"] = int(unit)
         for name in ("prove_window", "block"):
             if name in raw:
                 known[name] = _take(raw, name, int, where)

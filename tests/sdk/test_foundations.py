@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import copy
+import errno
+import json
+import os
 import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
 from blackhole import errors, hashing
-from blackhole.errors import BlackholeError, InputError, InsufficientFunds, KeyInUse, NodeRefused, Revert, Reverted
+from blackhole.errors import (
+    BlackholeError,
+    DiskError,
+    DiskFull,
+    InputError,
+    InsufficientFunds,
+    KeyInUse,
+    NetworkNotFound,
+    NodeRefused,
+    Revert,
+    Reverted,
+)
+from blackhole.filelock import FileLock
 from blackhole.hashing import keccak256
+from blackhole.network import Network
 from blackhole.paths import Home, write_private
 from blackhole.units import Tokens, format_tokens, wei_to_micro, wei_to_micro_up
 from eth_utils import keccak
@@ -62,6 +79,72 @@ def test_errors_survive_process_borders_and_become_json() -> None:
         assert orjson.loads(orjson.dumps(error.to_json())) == error.to_json()
     assert reverted.data["error"] == "LaneClosed"
     assert reverted.data["arguments"] == {"lane": 1, "amount": str(2**90), "key": "0x01"}
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "part"),
+    [
+        (errno.ENOSPC, DiskFull, "Free some space"),
+        (errno.EDQUOT, DiskFull, "Free some space"),
+        (errno.EFBIG, DiskFull, "ulimit -f"),
+        (errno.EACCES, DiskError, "permissions"),
+        (errno.EIO, DiskError, "permissions"),
+    ],
+)
+def test_what_the_system_says_of_a_file_has_its_error(number: int, kind: type[DiskError], part: str) -> None:
+    error = DiskError.of(OSError(number, os.strerror(number)), Path("/var/x"))
+    assert type(error) is kind
+    assert part in error.hint
+    assert "/var/x" in error.message
+    assert (error.data, error.exit_code) == ({"path": "/var/x"}, 9)
+
+
+def test_no_file_of_ours_is_half_written_when_it_may_not_grow(
+    tmp_path: Path, file_limit: Callable[[int | None], None]
+) -> None:
+    path = tmp_path / "file"
+    write_private(path, b"old")
+    file_limit(1000)
+    with pytest.raises(DiskFull):
+        write_private(path, b"x" * 5000)
+    file_limit(0)
+    lock = FileLock(tmp_path / "lock")
+    assert lock.acquire()  # it holds; it only cannot say by whom
+    assert not FileLock(tmp_path / "lock").acquire()
+    lock.release()
+    file_limit(None)
+    assert path.read_bytes() == b"old"
+    assert {each.name for each in tmp_path.iterdir()} == {"file", "lock"}
+
+
+NETWORK = {"schema": 1, "name": "x", "rpc": ["http://a"], "chain_id": 5, "addresses": {}, "period": 60, "unit": "1"}
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"schema": 2}, "schema 2"),
+        ({"schema": "1"}, "schema 1"),
+        ({"rpc": "http://a"}, "rpc"),
+        ({"rpc": [1]}, "rpc"),
+        ({"chain_id": True}, "chain_id"),
+        ({"chain_id": None}, "chain_id"),
+        ({"unit": "one"}, "unit"),
+        ({"unit": "-1"}, "unit"),
+        ({"unit": "0"}, "unit"),
+        ({"addresses": {"PaymentHub": 1}}, "addresses"),
+    ],
+)
+def test_a_network_file_that_cannot_be_meant_names_its_field(change: dict[str, object], part: str) -> None:
+    assert Network.from_json(json.dumps(NETWORK).encode()).unit == 1
+    with pytest.raises(NetworkNotFound, match=part):
+        Network.from_json(json.dumps(NETWORK | change).encode())
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"5"])
+def test_what_is_no_network_file_is_said(content: bytes) -> None:
+    with pytest.raises(NetworkNotFound, match=r"network\.json"):
+        Network.from_json(content)
 
 
 def test_missing_money_is_named_exactly() -> None:
