@@ -137,6 +137,9 @@ def load_keystore(path: Path, passphrase: str | None = None) -> LocalSigner:
         return LocalSigner(open_keystore(content, chosen))
     except WrongPassphrase:
         raise WrongPassphrase(f"the passphrase does not open {path}") from None
+    except InputError as error:
+        hint = "Restore the file from a copy: without it the key is lost."
+        raise InputError(f"{path} is {error.message}", hint=hint, data={"path": str(path)}) from None
 
 
 def create_keystore(path: Path, passphrase: str, key: bytes | None = None, *, light: bool = False) -> LocalSigner:
@@ -166,7 +169,7 @@ def find_passphrase(prompt: str) -> str:
             return Path(name).read_text().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise KeyLocked(f"cannot read the passphrase file {name}") from error
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise KeyLocked("the keystore needs a passphrase and there is no terminal to ask on")
     import getpass
 

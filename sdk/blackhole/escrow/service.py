@@ -42,7 +42,7 @@ class Escrow(ConnectedService[M]):
         account = self.connection.account
         have = await self.connection.chain.read(self.connection.token.balance_of(account))
         if have < amount:
-            raise InsufficientFunds(f"HOLE of {account}", have=have, need=amount, hint="Receive or buy HOLE first.")
+            raise InsufficientFunds.in_wallet(account, have=have, need=amount)
         if to is None or address(to) == account:
             return one(self._redeem_permit(await self._permit(amount)))
         hub = self.connection.hub

@@ -62,7 +62,7 @@ class Staking(ConnectedService[M]):
             [token.balance_of(account), token.allowance(account, vault.address)]
         )
         if have < amount:
-            raise InsufficientFunds(f"HOLE of {account}", have=have, need=amount, hint="Receive or buy HOLE first.")
+            raise InsufficientFunds.in_wallet(account, have=have, need=amount)
         bond = vault.bond(node, service, amount)
         return one(bond) if allowed >= amount else several(token.approve(vault.address, amount), bond)
 

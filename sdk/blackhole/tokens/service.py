@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blackhole.chain.service import ConnectedService, Plan, one, write
 from blackhole.chain.values import Address, Receipt, address
+from blackhole.errors import InsufficientFunds
 from blackhole.face import M, operation
 
 
@@ -32,7 +33,11 @@ class Tokens(ConnectedService[M]):
 
     @write
     async def transfer(self, to: str, amount: int) -> Plan[Receipt]:
-        """Send `amount` wei. Reverts ERC20InsufficientBalance, ERC20InvalidReceiver."""
+        """Send `amount` wei. Raises `InsufficientFunds`. Reverts ERC20InvalidReceiver."""
+        account = self.connection.account
+        have = await self.connection.chain.read(self.connection.token.balance_of(account))
+        if have < amount:
+            raise InsufficientFunds.in_wallet(account, have=have, need=amount)
         return one(self.connection.token.transfer(address(to), amount))
 
     @write
