@@ -216,6 +216,7 @@ class Storage(ConnectedService[M]):
             raise InputError("An object is renewed for at least one period.", hint="Pass 1 or more.")
         core = self._core
         wanted = await asyncio.to_thread(resolve_cap, core, cap)
+        require_own(core, wanted, "Only its owner pays for it; put it yourself to keep a copy.")
         kept = await renew(core, wanted, periods, max_price=max_price)
         if kept.agreements:
             await asyncio.to_thread(core.objects.update, str(wanted.manifest), end=kept.end)
@@ -235,6 +236,7 @@ class Storage(ConnectedService[M]):
 
         core = self._core
         wanted = await asyncio.to_thread(resolve_cap, core, cap)
+        require_own(core, wanted, "Only its owner gives it up.")
         kept = await remove(core, wanted, nodes=nodes)
         if nodes is None and not kept.failed:
             await asyncio.to_thread(core.objects.remove, str(wanted.manifest))
@@ -260,11 +262,7 @@ class Storage(ConnectedService[M]):
         wanted = await asyncio.to_thread(resolve_any_cap, core, cap)
         if isinstance(wanted, VerifyCap):
             raise CapError("Repair takes a repair-cap or a read-cap.")
-        if wanted.payer_address.lower() != core.account.lower():
-            raise CapError(
-                "This object is another account's.",
-                hint="Repair it with its owner's order: storage repair --order FILE",
-            )
+        require_own(core, wanted, "Repair it with its owner's order: blackhole storage repair --order FILE")
         return await repair_object(core, wanted, max_price=max_price, silent=silent)
 
     @operation
@@ -306,6 +304,14 @@ class Storage(ConnectedService[M]):
         return await claim(self._core, done)
 
 
+def require_own(core: StorageCore, cap: ReadCap | RepairCap, hint: str) -> None:
+    """Raises CapError when another account pays for the object."""
+    from blackhole.errors import CapError
+
+    if cap.payer_address.lower() != core.account.lower():
+        raise CapError("This object is another account's.", hint=hint, data={"payer": cap.payer_address})
+
+
 def resolve_any_cap(core: StorageCore, text: str) -> ReadCap | RepairCap | VerifyCap:
     """Any cap `text` is, or the read-cap of the own object of that name. Raises CapError."""
     from blackhole.storage.caps import PREFIX, parse_cap
@@ -327,5 +333,11 @@ def resolve_cap(core: StorageCore, text: str) -> ReadCap:
         raise CapError(
             f"{text[:40]!r} is neither a cap nor the name of an own object.",
             hint="`blackhole storage ls` lists your objects.",
+        )
+    if entry.chain_id == core.chain_id and entry.market.lower() != core.market.address.lower():
+        raise CapError(
+            f"{text[:40]!r} is stored on the market {entry.market}, this network's is {core.market.address}.",
+            hint="Select the network the object is stored on with --network.",
+            data={"market": entry.market, "expected": core.market.address},
         )
     return read_cap(entry.cap, chain_id=core.chain_id)
