@@ -28,6 +28,7 @@ from blackhole.storage.get import ObjectReader
 from blackhole.storage.inventory import infer
 from blackhole.storage.manifest import SegmentsManifest
 from blackhole.storage.masking import ShardMasks
+from blackhole.storage.repair_files import RepairFolder, ShardFiles
 from blackhole.storage.segment_read import ShardRebuilder
 from blackhole.storage.status import examine, lists_of, roots_of
 from blackhole.storage.sum_tree import encode_path
@@ -76,7 +77,7 @@ class RepairOrder:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> RepairOrder:
         """Read `to_json`'s result. Raises InputError."""
-        if raw.get("schema") != SCHEMA:
+        if not isinstance(raw, Mapping) or raw.get("schema") != SCHEMA:
             raise InputError("This is no repair order of a kind this version knows.", hint="Update Blackhole.")
         try:
             signature = bytes.fromhex(str(raw["signature"]).removeprefix("0x"))
@@ -174,32 +175,29 @@ class Repair:
 
     async def run(self) -> Repaired:
         """Find what is lost, rebuild it, place it, open its agreements."""
+        # A deal an interrupted repair has paid is found on chain, not paid again.
+        await self.core.chain.recover(self.core.signer)
         before = await examine(self.core, self.cap)
         lost = [(row.segment, row.shard) for row in before.rows if row.segment >= 0 and row.state in self._lost]
         if not lost:
             return Repaired(before, ())
         reader = await ObjectReader.open(self.core, self.cap)
-        folder = self.core.folder("spool") / f"repair-{os.urandom(6).hex()}"
         try:
-            manifest = await reader.manifest()
-            if not isinstance(manifest, SegmentsManifest):
-                raise IntegrityError("Only objects in segments have shards to repair.")
-            reader.inventory = infer(reader.inventory, lists_of(self.cap.piece, manifest))
-            folder.mkdir(mode=0o700)
-            files = await self._rebuild(reader, manifest, lost, folder)
-            restored = await self._place(reader, manifest, before, files)
-            return Repaired(before, tuple(restored), self.failed, self.cost, reader.readers.spent)
+            with RepairFolder(self.core.folder("spool")) as folder:
+                manifest = await reader.manifest()
+                if not isinstance(manifest, SegmentsManifest):
+                    raise IntegrityError("Only objects in segments have shards to repair.")
+                reader.inventory = infer(reader.inventory, lists_of(self.cap.piece, manifest))
+                files = await self._rebuild(reader, manifest, lost, folder)
+                restored = await self._place(reader, manifest, before, files)
+                return Repaired(before, tuple(restored), self.failed, self.cost, reader.readers.spent)
         finally:
             await asyncio.shield(reader.finish())
-            for path in folder.glob("*") if folder.exists() else ():
-                path.unlink(missing_ok=True)
-            if folder.exists():
-                folder.rmdir()
 
     # --------------------------------------------------------------------------------------------------- rebuild
 
     async def _rebuild(
-        self, reader: ObjectReader, manifest: SegmentsManifest, lost: list[tuple[int, int]], folder: Path
+        self, reader: ObjectReader, manifest: SegmentsManifest, lost: list[tuple[int, int]], folder: RepairFolder
     ) -> dict[tuple[int, int], Path]:
         """Every lost shard in a file, each block checked against the manifest."""
         files: dict[tuple[int, int], Path] = {}
@@ -209,24 +207,19 @@ class Repair:
             await reader.provide([segment])
             masks = ShardMasks(self.cap.mask_key, segment.salt)
             rebuilder = ShardRebuilder(segment.layout, masks)
-            paths = {shard: folder / f"{index:05}-{shard:03}" for shard in missing}
-            handles = {shard: path.open("xb", buffering=0) for shard, path in paths.items()}
 
-            def write(row: int, blocks: Mapping[int, bytes]) -> None:
+            def write(row: int, blocks: Mapping[int, bytes], shards: ShardFiles) -> None:
                 rebuilt = rebuilder.row(row, blocks, missing)  # noqa: B023 - runs before the next turn
                 for shard, block in rebuilt.blocks.items():
                     if block_digest(block) != segment.shards[shard][row]:  # noqa: B023
                         raise IntegrityError(f"Block {row} of shard {shard} did not come back as it was.")
-                    handles[shard].write(block)  # noqa: B023
+                    shards.write(shard, block)
 
-            try:
+            with ShardFiles(folder, index, missing) as shards:
                 for row in range(segment.layout.rows):
                     blocks = await reader.row(segment, row, manifest.profile.k, without=set(missing))
-                    await asyncio.to_thread(write, row, blocks)
-            finally:
-                for handle in handles.values():
-                    handle.close()
-            files |= {(index, shard): path for shard, path in paths.items()}
+                    await asyncio.to_thread(write, row, blocks, shards)
+            files |= {(index, shard): path for shard, path in shards.paths.items()}
         return files
 
     # ----------------------------------------------------------------------------------------------------- place
