@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from blackhole.errors import BlackholeError, NodeError, WrongCertificate
+from blackhole.errors import BlackholeError, NodeError, NodeUnreachable, WrongCertificate
 from blackhole.storage.node_manifest import NodeManifest
 from blackhole.storage.transport import NodeClient, Transport
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SERVICE = 1
 """Id of storage in the catalog."""
+ANSWER_SECONDS = 8.0
+"""Of many nodes asked at once, one that takes longer is silent."""
 PAGE = 256
 """Nodes asked for at once."""
 
@@ -138,7 +140,10 @@ class Directory:
 
         async def one(info: NodeInfo) -> Reached | BlackholeError:
             try:
-                return await self.reach(info)
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return await self.reach(info)
+            except TimeoutError:
+                return NodeUnreachable(f"Node {info.id} took longer than {ANSWER_SECONDS:.0f} s to say what it is.")
             except BlackholeError as error:
                 return error
 

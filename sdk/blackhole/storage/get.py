@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 AHEAD_BYTES = 48 * 2**20
 """bytes of blocks fetched ahead of the decoder."""
+HEDGE_SECONDS = 2.0
+HEDGE_RATIO = 3
+"""A node whose block of a row is not here so long after the row's first, and so many times as late, gets a stand-in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,23 +157,46 @@ class ObjectReader:
         """
         got: dict[int, bytes] = {}
         tried: set[int] = set(without or ())
-        while len(got) < shards:
-            ready = [pair for pair in self.candidates(segment) if pair[0] not in tried]
-            chosen = ready[: shards - len(got)]
-            if len(chosen) < shards - len(got):
-                raise self._not_enough(
-                    f"{len(got) + len(chosen)} shards of a segment can be read, {shards} are needed.",
-                    len(got) + len(chosen),
-                    shards,
-                )
-            fresh = [reader for _, reader in chosen if not reader.ready]
-            if fresh:
-                rest = (segment.layout.rows - row) * BLOCK
-                await self.readers.provide(fresh, {reader.node: rest for reader in fresh})
-            tried |= {shard for shard, _ in chosen}
-            blocks = await asyncio.gather(*(self._shard_block(segment, row, *pair) for pair in chosen))
-            got |= {shard: block for (shard, _), block in zip(chosen, blocks, strict=True) if block is not None}
-        return got
+        running: dict[asyncio.Task[bytes | None], tuple[int, NodeReader]] = {}
+        began, patience = time.monotonic(), None
+        late: set[asyncio.Task[bytes | None]] = set()
+        try:
+            while len(got) < shards:
+                wanted = shards - len(got) - len(running) + len(late)
+                chosen = [pair for pair in self.candidates(segment) if pair[0] not in tried][:wanted]
+                if len(chosen) < wanted and len(running) == len(late) == 0:
+                    found = len(got) + len(chosen)
+                    raise self._not_enough(
+                        f"{found} shards of a segment can be read, {shards} are needed.", found, shards
+                    )
+                await self._provide_rest([reader for _, reader in chosen], segment, row)
+                for shard, reader in chosen:
+                    tried.add(shard)
+                    running[asyncio.create_task(self._shard_block(segment, row, shard, reader))] = shard, reader
+                done, waiting = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    shard, _ = running.pop(task)
+                    if (block := task.result()) is not None:
+                        got[shard] = block
+                late &= waiting
+                if not done:
+                    late = waiting
+                if got and patience is None:
+                    patience = max(HEDGE_SECONDS, (HEDGE_RATIO - 1) * (time.monotonic() - began))
+            return got
+        finally:
+            # What a stand-in was quicker than is asked last from now on.
+            for task, (_, reader) in running.items():
+                reader.late = reader.late or task in late
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _provide_rest(self, readers: list[NodeReader], segment: Segment, row: int) -> None:
+        """Lanes for the rest of a segment at nodes that were not counted on."""
+        fresh = [reader for reader in readers if not reader.ready]
+        if fresh:
+            rest = (segment.layout.rows - row) * BLOCK
+            await self.readers.provide(fresh, {reader.node: rest for reader in fresh})
 
     async def _shard_block(self, segment: Segment, row: int, shard: int, reader: NodeReader) -> bytes | None:
         root = segment.pieces[shard].root
@@ -200,7 +227,7 @@ class ObjectReader:
         if not any(held.live and (held.pieces is None or self._holds(held)) for held in self.inventory.held):
             return NotEnoughShards(
                 "No agreement holds this object any more: its paid time is over, or it was given up.",
-                hint="Its nodes drop it. If you still have the bytes, put them again; `storage renew` keeps an object.",
+                hint="Put the bytes again if you still have them. Stored on another network? Select that: --network.",
                 data=data,
             )
         if self.wrong:

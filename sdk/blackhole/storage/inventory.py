@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from blackhole.errors import BlackholeError, IntegrityError
+from blackhole.errors import BlackholeError, IntegrityError, NodeUnreachable
 from blackhole.storage.agreement_tree import PieceList
+from blackhole.storage.directory import ANSWER_SECONDS
 
 if TYPE_CHECKING:
     from blackhole.chain.bindings.storage_market import Agreement, Ledger
@@ -20,8 +21,6 @@ LIVE = (1, 2)
 """Status Open and Terminated of IStorageMarket."""
 LOST = 4
 """Status Lost: closed after its node's tenth miss."""
-ANSWER_SECONDS = 8.0
-"""A node that takes longer is silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ async def take(core: StorageCore, payer: str, ids: Iterable[int] | None = None) 
             async with asyncio.timeout(ANSWER_SECONDS):
                 pieces = await _pieces(node, identity, agreement)
         except TimeoutError:
-            error = IntegrityError(f"node {agreement.node} took longer than {ANSWER_SECONDS:.0f} s")
+            error = NodeUnreachable(f"node {agreement.node} took longer than {ANSWER_SECONDS:.0f} s")
             return Held(identity, agreement, None, None, error, ANSWER_SECONDS)
         except BlackholeError as error:
             return Held(identity, agreement, None, node, error, time.monotonic() - began)

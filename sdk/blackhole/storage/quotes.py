@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blackhole.chain.signatures import recover
-from blackhole.errors import BlackholeError, IntegrityError, NodeError
+from blackhole.errors import BlackholeError, IntegrityError, NodeError, NodeUnreachable
+from blackhole.storage.directory import ANSWER_SECONDS
 from blackhole.storage.placement import Candidate, Placement, place
 from blackhole.storage.types import NodeQuote, Quote
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 ASKED_AT_LEAST = 64
 """Nodes asked for a quote; of a larger network the cheapest, four times as many as there are shards."""
-ANSWER_SECONDS = 8.0
-"""A node that takes longer to quote is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ async def ask(
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await ask_one(core, info, leaves, periods, payer=payer)
         except TimeoutError:
-            return NodeError(f"Node {info.id} took longer than {ANSWER_SECONDS:.0f} s.")
+            return NodeUnreachable(f"Node {info.id} took longer than {ANSWER_SECONDS:.0f} s to quote.")
         except (NodeError, IntegrityError) as error:
             return error
 

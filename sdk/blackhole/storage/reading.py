@@ -39,6 +39,8 @@ class NodeReader:
         self.price = reached.manifest.egress_micro_per_mib
         self.served = 0
         self.failed: BaseException | None = None
+        self.late = False
+        """Whether another node had to stand in for it: it is asked last."""
         self._lane: HeldLane | None = None
         self._signer: VoucherSigner | None = None
         self._signed_before = 0
@@ -281,9 +283,9 @@ def rank(rows: Sequence[tuple[int, NodeReader, float]], k: int, readers: Readers
         return []
     quick = sorted(seconds for *_, seconds in alive)[min(k, len(alive)) - 1]
 
-    def order(row: tuple[int, NodeReader, float]) -> tuple[bool, bool, int]:
+    def order(row: tuple[int, NodeReader, float]) -> tuple[bool, bool, bool, int]:
         shard, reader, seconds = row
         ready = reader.ready or readers.known(reader.reached.info.payee)
-        return seconds > 4 * quick + 0.05, not ready, shard
+        return reader.late, seconds > 4 * quick + 0.05, not ready, shard
 
     return [(shard, reader) for shard, reader, _ in sorted(alive, key=order)]
