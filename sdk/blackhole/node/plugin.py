@@ -24,7 +24,8 @@ class Plugin(Protocol):
     async def start(self) -> dict[str, Any]:
         """Finish what the journal says, open what is served, and return what status.json shows (endpoint).
 
-        Raises BlackholeError when it cannot work here at all: the supervisor does not try again.
+        Raises BlackholeError when it cannot work here at all: the supervisor does not try again, but for a chain that
+        does not answer.
         """
         ...
 
@@ -51,7 +52,7 @@ class Plugin(Protocol):
 
 async def serve(name: str, folder: Path, descriptor: int) -> None:
     """Run plugin `name` until the supervisor says stop or goes away."""
-    from blackhole.errors import BlackholeError
+    from blackhole.errors import BlackholeError, EndpointBehind, RpcUnavailable
     from blackhole.node.channel import Channel, Message
 
     loop = asyncio.get_running_loop()
@@ -87,8 +88,10 @@ async def serve(name: str, folder: Path, descriptor: int) -> None:
         channel.notify("ready", **await plugin.start())
         await stopped.wait()
     except BlackholeError as error:
+        # A chain that does not answer yet will: everything else takes an operator.
+        notice = "later" if isinstance(error, RpcUnavailable | EndpointBehind) else "fatal"
         channel.notify(
-            "fatal", code=error.code, message=error.message, hint=error.hint, data=error.data, exit=error.exit_code
+            notice, code=error.code, message=error.message, hint=error.hint, data=error.data, exit=error.exit_code
         )
     finally:
         listener.cancel()

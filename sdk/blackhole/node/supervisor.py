@@ -44,6 +44,8 @@ class Child:
         self.state = "stopped"  # stopped, starting, ready, draining, waiting, quarantined
         self.info: dict[str, Any] = {}
         self.fatal: Message | None = None
+        self.later: Message | None = None
+        """Why it could not start yet; it is tried again, and that is no crash."""
         self.pid = 0
         self.restarts = 0
         self.changed = asyncio.Event()
@@ -51,6 +53,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._ending = False
         self._crashes: deque[float] = deque()
+        self._pause = 0.0
 
     async def run(self) -> None:
         """Keep the plugin running until `end`, its quarantine, or an error it calls fatal."""
@@ -62,6 +65,9 @@ class Child:
                 self.log.error("plugin refused to start", **{k: v for k, v in self.fatal.items() if k != "notice"})
                 self._set("quarantined")
                 return
+            if self.later is not None:
+                await self._wait_for_chain(self.later)
+                continue
             now = time.monotonic()
             self._crashes.append(now)
             while now - self._crashes[0] > self.config.agent.crash_window_seconds:
@@ -75,6 +81,13 @@ class Child:
             await asyncio.sleep(min(BACKOFF_FIRST * 2 ** (len(self._crashes) - 1), BACKOFF_MOST))
             self.restarts += 1
         self._set("stopped")
+
+    async def _wait_for_chain(self, why: Message) -> None:
+        if not self._pause:
+            self.log.warning("plugin cannot start yet", code=why["code"], reason=why["message"])
+        self._pause = min(2 * self._pause or BACKOFF_FIRST, BACKOFF_MOST)
+        self._set("waiting")
+        await asyncio.sleep(self._pause)
 
     async def _once(self) -> int:
         ours, theirs = socket.socketpair()
@@ -114,11 +127,14 @@ class Child:
 
     def _on_notice(self, notice: str, message: Message) -> None:
         if notice == "ready":
+            self.later, self._pause = None, 0.0
             self.info = {key: value for key, value in message.items() if key != "notice"}
             self._set("ready")
             self.log.info("plugin ready", pid=self.pid, **self.info)
         elif notice == "fatal":
             self.fatal = message
+        elif notice == "later":
+            self.later = message
 
     def _set(self, state: str) -> None:
         self.state = state
@@ -237,8 +253,8 @@ class Supervisor:
 
     async def _report(self, child: Child) -> dict[str, Any]:
         report: dict[str, Any] = {"state": child.state, "pid": child.pid, "restarts": child.restarts, "ok": False}
-        if child.fatal is not None:
-            report["error"] = {key: child.fatal.get(key) for key in ("code", "message", "hint")}
+        if (why := child.fatal or child.later) is not None:
+            report["error"] = {key: why.get(key) for key in ("code", "message", "hint")}
         if child.state in {"ready", "draining"}:
             try:
                 report |= await child.ask("health", 3)

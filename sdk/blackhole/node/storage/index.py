@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from blackhole.errors import DiskError, DiskFull
+
 SCHEMA = 1
 
 _TABLES = """
@@ -25,6 +27,18 @@ class DamagedIndex(Exception):
     """The file is no index of this schema, or SQLite finds it damaged: make it again."""
 
 
+def index_error(error: sqlite3.Error, path: Path) -> DiskError:
+    """What SQLite says of the index, as DiskFull or DiskError."""
+    if _primary(error) == sqlite3.SQLITE_FULL:
+        return DiskFull(f"No space is left for {path}.", data={"path": str(path)})
+    return DiskError(f"The index {path} cannot be used: {error}.", data={"path": str(path)})
+
+
+def _primary(error: sqlite3.Error) -> int:
+    """The primary result code, without what SQLite adds above it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 class Totals(NamedTuple):
     """Pieces and bytes stored."""
 
@@ -36,7 +50,7 @@ class PieceIndex:
     """Not thread-safe: its owner calls it from one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the index. Raises DamagedIndex."""
+        """Open or make the index. Raises DamagedIndex; sqlite3.Error when the disk is what fails."""
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -55,7 +69,10 @@ class PieceIndex:
                 raise DamagedIndex(f"schema {version}")
         except sqlite3.DatabaseError as error:
             self._connection.close()
-            raise DamagedIndex(str(error)) from error
+            # A full disk damages nothing: the index stays.
+            if _primary(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+                raise DamagedIndex(str(error)) from error
+            raise
         except DamagedIndex:
             self._connection.close()
             raise
@@ -135,4 +152,10 @@ class _Transaction:
         self._connection.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            # Whatever failed, also the commit itself, leaves nothing half done that the next one would trip over.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")

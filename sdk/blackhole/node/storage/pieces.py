@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,8 @@ from typing import TypeVar
 
 from blackhole.errors import DiskError, IntegrityError
 from blackhole.node.logs import Log
-from blackhole.node.storage.index import DamagedIndex, PieceIndex, Totals
-from blackhole.paths import private_folder, write_private
+from blackhole.node.storage.index import DamagedIndex, PieceIndex, Totals, index_error
+from blackhole.paths import disk_errors, private_folder, write_private
 from blackhole.storage.agreement_tree import Piece, PieceList
 from blackhole.storage.blocks import BlockList
 from blackhole.storage.ipfs import dag_cbor
@@ -172,17 +173,25 @@ class PieceStore:
         return await asyncio.get_running_loop().run_in_executor(self._disk, functools.partial(function, *arguments))
 
     async def _in_index_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._one, functools.partial(function, *arguments))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._one, functools.partial(function, *arguments))
+        except sqlite3.Error as error:
+            raise index_error(error, self._index_path) from error
+
+    @property
+    def _index_path(self) -> Path:
+        return self.folder / "index.sqlite"
 
     def _open_index(self) -> None:
-        path = self.folder / "index.sqlite"
+        path = self._index_path
         try:
             self._index = PieceIndex(path)
         except DamagedIndex as error:
             self.log.error("the index is damaged and made again", reason=str(error))
-            path.replace(path.with_suffix(".damaged"))
-            for suffix in ("-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            with disk_errors(path):
+                path.replace(path.with_suffix(".damaged"))
+                for suffix in ("-wal", "-shm"):
+                    path.with_name(path.name + suffix).unlink(missing_ok=True)
             self._index = PieceIndex(path)
         if self._index.fresh:
             self._fill_index()

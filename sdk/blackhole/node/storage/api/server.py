@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from blackhole.errors import BlackholeError, ChainError, DiskError, InputError
+from blackhole.errors import BlackholeError, ChainError, DiskError, DiskFull, InputError, StorageError
 from blackhole.node.config import Api, host_port
 from blackhole.node.logs import Log
 from blackhole.node.storage.refusal import Refusal, malformed
@@ -48,10 +48,7 @@ class Server:
         self._idle = asyncio.Event()
         app = web.Application(middlewares=[self._middleware], client_max_size=0)
         app.add_routes(routes)
-        self._runner = web.AppRunner(
-            app, handle_signals=False, access_log=None, lingering_time=LINGER_SECONDS,
-            keepalive_timeout=config.idle_seconds, max_line_size=8190, max_field_size=8190,
-        )  # fmt: skip
+        self._runner = web.AppRunner(app, handle_signals=False)
         self._site: asyncio.Server | None = None
         self._silent: set[object] = set()
 
@@ -62,14 +59,17 @@ class Server:
         server = self._runner.server
         if server is None:
             raise RuntimeError("the runner has no server")
-        make = server
         loop = asyncio.get_running_loop()
 
         def protocol() -> asyncio.Protocol:
             # Beyond the limit a connection is closed before TLS costs anything.
             if len(server.connections) >= self.config.connections:
                 return _Closed()
-            handler = make()
+            handler = _Handler(
+                server, loop=loop, access_log=None, lingering_time=LINGER_SECONDS,
+                keepalive_timeout=self.config.idle_seconds, max_line_size=8190, max_field_size=8190,
+                auto_decompress=False,
+            )  # fmt: skip
             self._silent.add(handler)
             loop.call_later(self.config.header_seconds, self._close_silent, handler)
             return handler
@@ -154,6 +154,13 @@ class Server:
             return refusal(
                 Refusal(400, "cut_off", f"The request ended early: {type(error).__name__}.", hint="Send it again.")
             )
+        except DiskFull as error:
+            self.log.error("the disk is full", reason=error.message, path=request.path)
+            return refusal(Refusal(507, "disk", "The node's disk is full.", hint="Try another node."))
+        except StorageError as error:
+            # Bytes of its own that are lost or damaged: its operator hears which, its client that others have them.
+            self.log.error("stored bytes are damaged", code=error.code, reason=error.message, path=request.path)
+            return answer(_body("damaged", "What the node keeps of this is lost or damaged.", "Ask another node."), 500)
         except InputError as error:
             return refusal(malformed(f"{error.message}."))
         except BlackholeError as error:
@@ -162,6 +169,21 @@ class Server:
         except Exception:
             self.log.exception("request failed", path=request.path)
             return answer(_body("internal", "The node failed to do this.", "Try another node."), 500)
+
+
+class _Handler(web.RequestHandler):
+    """Refuses what is no HTTP as everything else is refused: JSON with a reason. Noise from the net is not logged."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        response = refusal(Refusal(status, "malformed", "This is not a request of HTTP/1.1.", hint="Send one."))
+        response.force_close()
+        return response
 
 
 class _Closed(asyncio.Protocol):
