@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from blackhole import AsyncBlackhole, Blackhole, Network, Tokens
-from blackhole.chain.bindings import node_registry, payment_hub, stake_manager
+from blackhole.chain.bindings import node_registry, payment_hub, service_catalog, stake_manager
 from blackhole.chain.bindings.blackhole_token import ERC20InsufficientBalance, Transfer
 from blackhole.chain.bindings.dispute_manager import NotReceiptPayer, State
 from blackhole.chain.signers import LocalSigner
@@ -210,6 +210,52 @@ def test_a_claim_needs_a_receipt_of_ones_own(payer: Blackhole, market: Network) 
     with pytest.raises(Reverted) as caught:
         payer.disputes.open(b"\x05" * 32, Tokens(1))
     assert isinstance(caught.value.decoded, NotReceiptPayer)
+
+
+def test_what_the_contracts_know_besides_can_be_read(payer: Blackhole, operator: Blackhole) -> None:
+    node = operator.registry.register(b"\x04" * 32, "https://127.0.9.3:4433")
+    before = operator.registry.listed_count(STORAGE)
+    operator.registry.set_offer(node, STORAGE, 1, 10)
+    assert operator.registry.listed_count(STORAGE) == before + 1
+    operator.registry.set_offer(node, STORAGE, 1, 0)
+    assert operator.registry.pending_owner(node) is None
+    operator.registry.transfer_node(node, account(1))
+    assert operator.registry.pending_owner(node) == account(1)
+    voting = operator.staking.votes()
+    operator.staking.bond(node, STORAGE, Tokens(100))
+    assert operator.staking.votes() == voting + Tokens(100)
+    assert operator.staking.pending_staker(node) is None
+    operator.staking.transfer_staker(node, account(1))
+    assert operator.staking.pending_staker(node) == account(1)
+    payer.staking.accept_staker(node)
+    payer.registry.accept_node(node)
+    assert (payer.staking.staker(node), payer.registry.node(node).owner) == (account(1), account(1))
+    assert payer.staking.rounds(node, STORAGE) == (0, 0)
+    assert payer.staking.award(7).bounty_bps == 0
+
+    assert payer.registry.last_closed(STORAGE) == 0
+    with pytest.raises(Reverted) as caught:
+        payer.registry.close_entries.dry_run(STORAGE, int(time.time()))
+    assert isinstance(caught.value.decoded, service_catalog.NotGuardian)
+    assert payer.registry.guardian() != account(1)
+
+    assert payer.disputes.arbitrator() == payer.network.address("PanelArbitrator")
+    assert payer.disputes.panel() == ((account(3),), 1)
+    assert payer.disputes.panel_vote(1, account(3)) is None
+    assert payer.disputes.agreeing(1, 0) == payer.disputes.claim_count() == 0
+    assert payer.disputes.contester(1) is None
+    assert payer.disputes.bond_locks(5) == (10, 11)
+
+    lanes = payer.escrow.lane_count(account(3), STORAGE)
+    payer.escrow.deposit(Tokens(1))
+    lane = payer.escrow.open_lane(account(3), STORAGE, 500_000)
+    assert payer.escrow.lane_count(account(3), STORAGE) == lanes + 1
+    payer.escrow.redeem(account(3), STORAGE, [payer.escrow.voucher_signer(lane).sign(200_000)])
+    settled = payer.escrow.settled(lane)
+    assert (settled.payer, settled.settled, settled.prepaid) == (account(1), 200_000 * MICRO, 500_000 * MICRO)
+    burned = payer.escrow.burned()
+    payer.escrow.split_fees()
+    assert payer.escrow.burned() > burned
 
 
 async def test_the_asynchronous_face_does_the_same(market: Network, anvil: Anvil) -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from blackhole.chain.bindings.dispute_manager import Claim, ClaimOpened, State
+import asyncio
+from typing import NamedTuple
+
+from blackhole.chain.bindings.dispute_manager import Claim, ClaimOpened, LockIdsOfResult, State
+from blackhole.chain.bindings.panel_arbitrator import Vote
 from blackhole.chain.connection import Connection
 from blackhole.chain.service import ConnectedService, Plan, one, write
-from blackhole.chain.values import Address, Receipt, Tx, address
+from blackhole.chain.values import ZERO, Address, Receipt, Tx, address
 from blackhole.errors import InsufficientFunds
 from blackhole.face import M, operation
 from blackhole.units import format_tokens
 
 
+class Panel(NamedTuple):
+    """Who rules: `threshold` of `members` must agree."""
+
+    members: tuple[Address, ...]
+    threshold: int
+
+
 class Disputes(ConnectedService[M]):
     """The second door to slashing (faults are the first and need nobody). Amounts are wei of HOLE, times seconds.
-    Errors arrive as `Reverted` with the typed error of `blackhole.chain.bindings.dispute_manager`.
+    Errors arrive as `Reverted` with the typed error of `blackhole.chain.bindings.dispute_manager` or
+    `panel_arbitrator`.
+
+    Source: `contracts/disputes/DisputeManager.sol`, `contracts/disputes/PanelArbitrator.sol`.
     """
 
     @operation
@@ -28,6 +42,22 @@ class Disputes(ConnectedService[M]):
         return await self.connection.chain.read(self.connection.disputes.claim_on(where, receipt)) or None
 
     @operation
+    async def claim_count(self) -> int:
+        """How many claims there have been; ids run from 1 to this."""
+        return await self.connection.chain.read(self.connection.disputes.claim_count())
+
+    @operation
+    async def contester(self, claim: int) -> Address | None:
+        """Who contested a claim and locked a bond for it; None when nobody did."""
+        found = await self.connection.chain.read(self.connection.disputes.contester_of(claim))
+        return None if found == ZERO else found
+
+    @operation
+    async def bond_locks(self, claim: int) -> LockIdsOfResult:
+        """The ids of both sides' bonds among the hub's locks, whose module is the disputes."""
+        return await self.connection.chain.read(self.connection.disputes.lock_ids_of(claim))
+
+    @operation
     async def ruling(self, claim: int) -> tuple[State, int]:
         """How a claim stands, and the award in wei."""
         found = await self.connection.chain.read(self.connection.disputes.ruling_of(claim))
@@ -37,6 +67,29 @@ class Disputes(ConnectedService[M]):
     async def bond_for(self, amount: int) -> int:
         """wei each side of a claim over `amount` locks: 10 %, at least 10 HOLE."""
         return await self.connection.chain.read(self.connection.disputes.bond_for(amount))
+
+    @operation
+    async def arbitrator(self) -> Address:
+        """Who rules on claims that are contested from now on."""
+        return await self.connection.chain.read(self.connection.disputes.arbitrator())
+
+    @operation
+    async def panel(self) -> Panel:
+        """The panel as it stands."""
+        panel, chain = self.connection.panel, self.connection.chain
+        members, threshold = await asyncio.gather(chain.read(panel.members()), chain.read(panel.threshold()))
+        return Panel(tuple(members), threshold)
+
+    @operation
+    async def panel_vote(self, claim: int, member: str) -> Vote | None:
+        """A member's last vote on a claim; None before one."""
+        found = await self.connection.chain.read(self.connection.panel.vote_of(claim, address(member)))
+        return found if found.cast else None
+
+    @operation
+    async def agreeing(self, claim: int, award: int, reasons: bytes = bytes(32)) -> int:
+        """How many members of the panel voted for this award (wei) with these reasons."""
+        return await self.connection.chain.read(self.connection.panel.agreeing(claim, award, reasons))
 
     @write
     async def open(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TypeVar
 
+from blackhole.chain.bindings.lane_receipts import SettledOfResult
 from blackhole.chain.bindings.payment_hub import Credited, Fee, LaneOpened, Lock, ThawStarted
 from blackhole.chain.events import EventCursor
 from blackhole.chain.service import ConnectedService, Plan, one, several, write
@@ -23,6 +24,8 @@ _PERMIT_SECONDS = 3600
 class Escrow(ConnectedService[M]):
     """The hub. Balances and locks are wei; lanes and vouchers are micro (1e12 wei). Errors of the hub arrive as
     `Reverted` with the typed error of `blackhole.chain.bindings.payment_hub`.
+
+    Source: `contracts/escrow/PaymentHub.sol`, `contracts/escrow/FeeSplitter.sol`, `contracts/escrow/LaneReceipts.sol`.
     """
 
     # Balances
@@ -84,6 +87,16 @@ class Escrow(ConnectedService[M]):
             if each.event.payer == account
         ]
         return await read_lanes(self.connection, ids)
+
+    @operation
+    async def lane_count(self, payee: str, service: int) -> int:
+        """How many lanes have been opened to a payee for a service; ids run from 0 to below this."""
+        return await self.connection.chain.read(self.connection.hub.lane_count(address(payee), service))
+
+    @operation
+    async def settled(self, lane: LaneId) -> SettledOfResult:
+        """What has been paid on a lane so far, in wei, as ratings see it; all zero when there is no such lane."""
+        return await self.connection.chain.read(self.connection.lane_receipts.settled_of(LaneId(*lane).receipt))
 
     @write
     async def open_lane(self, payee: str, service: int, amount: int, signer: str | None = None) -> Plan[LaneId]:
@@ -237,6 +250,13 @@ class Escrow(ConnectedService[M]):
         """
         stored, current = await self._fee(service)
         return stored._replace(bps=current[0], sink=current[1])
+
+    @operation
+    async def burned(self, epoch: int | None = None) -> int:
+        """wei of fees burned in an epoch of 7 days since 1970; default: the running one."""
+        splitter, chain = self.connection.splitter, self.connection.chain
+        number = await chain.read(splitter.current_epoch()) if epoch is None else epoch
+        return await chain.read(splitter.burned(number))
 
     @write
     async def split_fees(self) -> Plan[Receipt]:

@@ -7,14 +7,16 @@ from functools import cached_property
 from blackhole.chain.bindings.node_registry import NodeRegistered, Offer
 from blackhole.chain.bindings.service_catalog import Service as ServiceRow
 from blackhole.chain.service import ConnectedService, Plan, one, write
-from blackhole.chain.values import ZERO, Receipt, address
+from blackhole.chain.values import ZERO, Address, Receipt, address
 from blackhole.face import M, operation
 from blackhole.registry.directory import Directory, ListedNode, NodeRecord
 
 
 class Registry(ConnectedService[M]):
     """The catalog of services and the registry of nodes. Errors of the contracts arrive as `Reverted` with the typed
-    error of `blackhole.chain.bindings.node_registry`.
+    error of `blackhole.chain.bindings.node_registry` or `service_catalog`.
+
+    Source: `contracts/registry/NodeRegistry.sol`, `contracts/registry/ServiceCatalog.sol`.
     """
 
     @cached_property
@@ -34,6 +36,27 @@ class Registry(ConnectedService[M]):
         """Whether new deals of the service may start now."""
         return await self.connection.chain.read(self.connection.catalog.is_open(service))
 
+    @operation
+    async def guardian(self) -> Address | None:
+        """Who may close the entries of a service; None when there is nobody."""
+        found = await self.connection.chain.read(self.connection.catalog.guardian())
+        return None if found == ZERO else found
+
+    @operation
+    async def last_closed(self, service: int) -> int:
+        """When the Guardian last closed the entries of a service (seconds), 0 if never: the next time is 60 days
+        later.
+        """
+        return await self.connection.chain.read(self.connection.catalog.last_closed_at(service))
+
+    @write
+    async def close_entries(self, service: int, until: int) -> Plan[Receipt]:
+        """Let no new deal of a service start before `until` (seconds), at most 7 days away; what runs goes on.
+
+        The Guardian. Reverts NotGuardian, UnknownService, InvalidClosing, ClosedTooSoon.
+        """
+        return one(self.connection.catalog.close_entries(service, until))
+
     # Nodes
 
     @operation
@@ -50,6 +73,17 @@ class Registry(ConnectedService[M]):
     async def node_count(self) -> int:
         """How many nodes there are; ids run from 1 to this."""
         return await self.connection.chain.read(self.connection.registry.node_count())
+
+    @operation
+    async def listed_count(self, service: int) -> int:
+        """How many nodes offer a service."""
+        return await self.connection.chain.read(self.connection.registry.listed_count(service))
+
+    @operation
+    async def pending_owner(self, node: int) -> Address | None:
+        """To whom a node is offered; None when to nobody."""
+        found = await self.connection.chain.read(self.connection.registry.pending_owner_of(node))
+        return None if found == ZERO else found
 
     @operation
     async def offer(self, node: int, service: int) -> Offer:
@@ -83,8 +117,8 @@ class Registry(ConnectedService[M]):
 
     @write
     async def set_keys(self, node: int, signer: str | None = None, payee: str | None = None) -> Plan[Receipt]:
-        """Set the agent's hot signer and who new deals pay; None is the owner. Owner only; live deals keep their
-        payee.
+        """Set the agent's hot signer and who new deals pay; None is the owner. Live deals keep their payee. Owner only.
+        Reverts NotNodeOwner.
         """
         return one(
             self.connection.registry.set_keys(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blackhole.chain.bindings.stake_manager import Hold, Round, Stake, Withdrawn
+from blackhole.chain.bindings.stake_manager import Award, Hold, Round, RoundsOfResult, Stake, Withdrawn
 from blackhole.chain.service import ConnectedService, Plan, one, several, write
 from blackhole.chain.values import ZERO, Address, Receipt, address
 from blackhole.errors import InsufficientFunds
@@ -12,6 +12,8 @@ from blackhole.face import M, operation
 class Staking(ConnectedService[M]):
     """The vault. Amounts are wei of HOLE, times seconds. Stake is kept per (node, service). Errors arrive as `Reverted`
     with the typed error of `blackhole.chain.bindings.stake_manager`.
+
+    Source: `contracts/staking/StakeManager.sol`.
     """
 
     @operation
@@ -31,9 +33,21 @@ class Staking(ConnectedService[M]):
         return None if found == ZERO else found
 
     @operation
+    async def pending_staker(self, node: int) -> Address | None:
+        """To whom the staker's role is offered; None when to nobody."""
+        found = await self.connection.chain.read(self.connection.vault.pending_staker_of(node))
+        return None if found == ZERO else found
+
+    @operation
     async def bonded(self, node: int) -> int:
         """wei of a node over all services, active and exiting."""
         return await self.connection.chain.read(self.connection.vault.bond_of(node))
+
+    @operation
+    async def votes(self, staker: str | None = None) -> int:
+        """wei an account has bonded over all its nodes, active and exiting; default: the signer's."""
+        account = self.connection.account if staker is None else address(staker)
+        return await self.connection.chain.read(self.connection.vault.get_bond(account))
 
     @operation
     async def past_votes(self, staker: str, timestamp: int) -> int:
@@ -44,6 +58,16 @@ class Staking(ConnectedService[M]):
     async def hold(self, claim: int) -> Hold:
         """What a claim holds of a stake."""
         return await self.connection.chain.read(self.connection.vault.hold_of(claim))
+
+    @operation
+    async def award(self, claim: int) -> Award:
+        """Who an awarded claim pays, and the reporter's share in basis points; all zero without an award."""
+        return await self.connection.chain.read(self.connection.vault.award_of(claim))
+
+    @operation
+    async def rounds(self, node: int, service: int) -> RoundsOfResult:
+        """The number of the last round of claims against a stake, and how many are settled."""
+        return await self.connection.chain.read(self.connection.vault.rounds_of(node, service))
 
     @operation
     async def round(self, node: int, service: int, number: int) -> Round:

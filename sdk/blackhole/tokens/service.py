@@ -9,7 +9,10 @@ from blackhole.face import M, operation
 
 
 class Tokens(ConnectedService[M]):
-    """The token. All amounts are wei (`Tokens("2.5")` of `blackhole.units` reads decimals)."""
+    """The token. All amounts are wei (`Tokens("2.5")` of `blackhole.units` reads decimals).
+
+    Source: `contracts/tokens/BlackholeToken.sol`.
+    """
 
     @operation
     async def balance(self, account: str | None = None) -> int:
