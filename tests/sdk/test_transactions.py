@@ -295,6 +295,16 @@ async def test_a_timeout_keeps_the_transaction(chain: Chain, home: Path, fresh_a
     await again.close()
 
 
+async def test_closing_at_the_moment_of_news_ends(chain: Chain) -> None:
+    await chain.send(pay(key(1).address), key(0))
+    writer = await chain.writer(key(0))
+    assert writer.pending  # not final: somebody watches
+    await asyncio.sleep(0.1)
+    writer._watch.start()
+    async with asyncio.timeout(20):
+        await chain.close()
+
+
 async def test_an_intent_is_sent_once_even_after_it_is_final(chain: Chain, home: Path, fresh_anvil: Anvil) -> None:
     target = LocalSigner.generate().address
     first = await chain.send(pay(target), key(0), intent="rent of may")
@@ -362,7 +372,7 @@ async def test_a_second_process_is_told_who_holds_the_key(chain: Chain, home: Pa
     result = await asyncio.to_thread(run_child, fresh_anvil, home, "0x" + "99" * 20, "")
     assert result.returncode == 1
     assert "KeyInUse" in result.stderr
-    assert f"process {os.getpid()}" in result.stderr
+    assert f"process {os.getpid()} (since 20" in result.stderr
     await chain.close()
     result = await asyncio.to_thread(run_child, fresh_anvil, home, "0x" + "99" * 20, "")
     assert result.returncode == 0, result.stderr

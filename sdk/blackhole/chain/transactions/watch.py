@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,11 +68,11 @@ class Watch:
                 pause = _POLL_MAX
             longest = pause if self._logbook.unmined else _FINAL_POLL
             pause = min(pause * 1.5, _POLL_MAX)
-            try:
-                await asyncio.wait_for(self._logbook.news.wait(), longest)
+            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the news.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(longest):
+                    await self._logbook.news.wait()
                 pause = _POLL_FIRST
-            except TimeoutError:
-                pass
 
     async def _look(self) -> None:
         """One look at the chain. Raises `ChainError` when it cannot be seen."""
