@@ -244,9 +244,19 @@ class KeyInUse(SigningKeyError):
     code = "key_in_use"
     hint = "Wait for that process or stop it; give programs that run side by side a key each."
 
-    def __init__(self, message: str, *, holder: int | None = None, data: Mapping[str, Json] | None = None) -> None:
-        super().__init__(message, data={**(data or {}), "holder_pid": holder})
+    def __init__(
+        self,
+        message: str,
+        *,
+        holder: int | None = None,
+        since: str | None = None,
+        data: Mapping[str, Json] | None = None,
+    ) -> None:
+        super().__init__(message, data={**(data or {}), "holder_pid": holder, "holder_since": since})
         self.holder = holder
+        """The pid of the process that has it."""
+        self.since = since
+        """When that process took it: UTC, ISO 8601."""
 
 
 # Money
@@ -443,9 +453,10 @@ class JournalInUse(JournalError):
     code = "journal_in_use"
     hint = "Wait for that process or stop it."
 
-    def __init__(self, message: str, *, holder: int | None = None) -> None:
-        super().__init__(message, data={"holder_pid": holder})
+    def __init__(self, message: str, *, holder: int | None = None, since: str | None = None) -> None:
+        super().__init__(message, data={"holder_pid": holder, "holder_since": since})
         self.holder = holder
+        self.since = since
 
 
 # Devnet

@@ -83,7 +83,10 @@ class Journal(Generic[StepT]):
         lock = FileLock(path.with_name(path.name + ".lock"))
         if not lock.acquire():
             holder = lock.holder()
-            raise JournalInUse(f"the journal {path} is in use by process {holder}", holder=holder)
+            pid, since = holder or (None, None)
+            raise JournalInUse(
+                f"the journal {path} is in use by {holder or 'another process'}", holder=pid, since=since
+            )
         try:
             return cls._open_locked(path, kind, steps, lock)
         except OSError as error:
@@ -208,6 +211,12 @@ class Journal(Generic[StepT]):
         self.path.unlink(missing_ok=True)
         self._lock.path.unlink(missing_ok=True)
         self.close()
+
+    @property
+    def since(self) -> str | None:
+        """When it was opened: UTC, ISO 8601. None when its lock cannot be read."""
+        holder = self._lock.holder()
+        return holder.since if holder else None
 
     def foreign(self) -> bool:
         """True in a forked child of the process that opened it: there it can only be closed."""

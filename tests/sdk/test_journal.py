@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import errno
 import os
 import signal
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import time
 import zlib
 from enum import StrEnum
 from pathlib import Path
@@ -133,7 +135,9 @@ def test_second_holder_is_told_who_has_it(tmp_path: Path) -> None:
         code = f"from tests_step import *; Journal.open({str(path)!r}, 'test', Step)"
         (tmp_path / "tests_step.py").write_text(STEP)
         result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-        assert f"in use by process {os.getpid()}" in result.stderr
+        assert f"in use by process {os.getpid()} (since {caught.value.since})" in result.stderr
+        assert caught.value.since is not None
+        assert 0 <= time.time() - calendar.timegm(time.strptime(caught.value.since, "%Y-%m-%dT%H:%M:%SZ")) < 600
     assert reopen(path) == []
 
 
@@ -173,6 +177,31 @@ def test_a_forked_child_cannot_write_into_its_parents_journal(tmp_path: Path) ->
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         journal.append(Step.SIGNED)
     assert [record.step for record in reopen(path)] == [Step.SIGNED]
+
+
+def test_a_forked_child_does_not_keep_the_lock_after_its_parents_death(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    (tmp_path / "tests_step.py").write_text(STEP)
+    code = f"""
+from tests_step import *
+import os, sys
+journal = Journal.open({str(path)!r}, "test", Step)
+if os.fork() == 0:
+    print("forked", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+os._exit(0)
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    with parent:
+        assert parent.stdout.readline() == "forked\n"
+        assert parent.wait(timeout=60) == 0
+        assert reopen(path) == []  # while the child lives
+        parent.stdin.close()
 
 
 def test_compact_replaces_the_records(tmp_path: Path) -> None:

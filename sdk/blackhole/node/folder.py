@@ -7,7 +7,7 @@ journal/        what was promised and done, before it was acknowledged
 store/          blocks, pieces, index
 manifest.cbor   the NodeManifest last published
 status.json     pid, ports and start time of the agent that runs
-agent.lock      held while an agent runs; its content is that agent's pid
+agent.lock      held while an agent runs; its content is that agent's pid and since when it runs
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class NodeFolder:
         lock = FileLock(self.lock_file)
         if not lock.acquire():
             holder = lock.holder()
-            raise AgentRunning(f"An agent already runs on {self.path} (pid {holder}).", holder=holder)
+            pid = None if holder is None else holder.pid
+            raise AgentRunning(f"An agent already runs on {self.path} ({holder or 'its pid is unknown'}).", holder=pid)
         return lock
 
     def read_status(self) -> Status | None:

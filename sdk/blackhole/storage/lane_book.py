@@ -139,7 +139,7 @@ class LaneBook:
         path = self._folder / f"{name}.json"
         lock = FileLock(path.with_suffix(".lock"))
         if not lock.acquire():
-            raise JournalError(f"{path} is held by process {lock.holder()}")
+            raise JournalError(f"{path} is held by {lock.holder() or 'another process'}")
         held = HeldLane(path, lock, figures)
         held.save(durable=True)
         return held

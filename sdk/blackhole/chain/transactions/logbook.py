@@ -54,10 +54,6 @@ class Logbook:
             flight.abandon()
         self._journal.close()
 
-    def foreign(self) -> bool:
-        """True in a forked child of the process that opened it."""
-        return self._journal.foreign()
-
     # What there is
 
     @property

@@ -43,6 +43,7 @@ class Writer:
         self._chain = chain
         self._loop = asyncio.get_running_loop()
         self._users = 0
+        self._journal = journal
         self._logbook = Logbook(journal)
         self._departure = Departure(chain, signer, chain_id, self._logbook)
         self._watch = Watch(chain, signer.address, self._logbook, self._departure)
@@ -63,7 +64,7 @@ class Writer:
     @classmethod
     async def _take(cls, chain: Chain, signer: Signer, chain_id: int, path: Path) -> Writer:
         writer = _writers.get(path)
-        if writer is not None and (writer._loop.is_closed() or writer._logbook.foreign()):
+        if writer is not None and (writer._loop.is_closed() or writer._journal.foreign()):
             del _writers[path]
             writer._logbook.close()
             writer = None
@@ -74,6 +75,7 @@ class Writer:
             raise KeyInUse(
                 f"another connection of this process sends transactions of {signer.address}: close it first",
                 holder=os.getpid(),
+                since=writer._journal.since,
                 data={"address": signer.address, "chain_id": chain_id},
             )
         writer._users += 1
@@ -84,9 +86,11 @@ class Writer:
         try:
             journal = Journal.open(path, "transactions", Step)
         except JournalInUse as error:
+            who = f"process {error.holder} (since {error.since})" if error.holder else "another process"
             raise KeyInUse(
-                f"process {error.holder} sends transactions of {signer.address} on chain {chain_id}",
+                f"{who} sends transactions of {signer.address} on chain {chain_id}",
                 holder=error.holder,
+                since=error.since,
                 data={"address": signer.address, "chain_id": chain_id},
             ) from error
         try:
@@ -165,7 +169,8 @@ class Writer:
     async def _arrival(self, flight: Flight, wait: Wait, timeout: float) -> Receipt:
         future = flight.final_future if wait == "finalized" else flight.mined_future
         try:
-            raw = await asyncio.wait_for(asyncio.shield(future), timeout)
+            async with asyncio.timeout(timeout):
+                raw = await asyncio.shield(future)
         except TimeoutError:
             raise TransactionUnknown(
                 f"{flight.name or 'the transaction'} was sent but is not in a block after {timeout:.0f} s",
