@@ -222,6 +222,22 @@ async def test_web3_objects_and_providers_are_transports(anvil: Anvil, market: N
         Rpc(object())
 
 
+async def test_a_persistent_connection_stays_its_givers(anvil: Anvil, market: Network) -> None:
+    from web3 import AsyncWeb3, WebSocketProvider
+
+    token = BlackholeToken(market.address("BlackholeToken"))
+    provider = WebSocketProvider(anvil.url.replace("http", "ws"))
+    unopened = Chain(Rpc(provider, market.chain_id, patience=0.2))
+    with pytest.raises(RpcUnavailable) as caught:
+        await unopened.read(token.symbol())
+    assert "provider.connect()" in caught.value.hint
+    async with AsyncWeb3(provider) as connected:
+        chain = Chain(Rpc(connected, market.chain_id))
+        assert await asyncio.gather(chain.read(token.symbol()), chain.read(token.name())) == ["HOLE", "Blackhole"]
+        await chain.close()
+        assert await connected.eth.chain_id == market.chain_id
+
+
 async def test_refusals_of_the_endpoint_are_not_retried(anvil: Anvil) -> None:
     rpc = Rpc(anvil.url)
     with pytest.raises(RpcError) as caught:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
@@ -132,10 +133,14 @@ class HttpTransport:
 
 
 class ProviderTransport:
-    """A web3 provider, synchronous or not. Requests go one by one: providers batch in ways of their own."""
+    """A web3 provider, synchronous or not. Requests go one by one: providers batch in ways of their own.
+
+    It stays its giver's: a persistent connection is neither opened nor closed here.
+    """
 
     def __init__(self, provider: Any) -> None:
         self._provider = provider
+        self._persistent = bool(getattr(provider, "has_persistent_connection", False))
         self.name = f"web3 {type(provider).__name__}"
         self.requests = 0
 
@@ -146,17 +151,20 @@ class ProviderTransport:
         self.requests += 1
         call = self._provider.make_request
         try:
-            if asyncio.iscoroutinefunction(call):
+            if inspect.iscoroutinefunction(call):
                 answer = await call(method, list(parameters))
             else:
                 answer = await asyncio.to_thread(call, method, list(parameters))
         except Exception as error:
-            raise RpcUnavailable(f"{self.name}: {type(error).__name__}") from error
+            unopened = self._persistent and type(error).__name__ == "ProviderConnectionError"
+            hint = "Connect the provider first: `await provider.connect()`." if unopened else None
+            raise RpcUnavailable(f"{self.name}: {type(error).__name__}", hint=hint) from error
         return dict(answer)
 
     async def close(self) -> None:
         disconnect = getattr(self._provider, "disconnect", None)
-        if asyncio.iscoroutinefunction(disconnect):
+        # For a provider over HTTP this only lets idle sessions go; its next request opens one.
+        if inspect.iscoroutinefunction(disconnect) and not self._persistent:
             await disconnect()
 
 
