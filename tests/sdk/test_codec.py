@@ -15,7 +15,7 @@ from blackhole.chain.bindings import storage_market
 from blackhole.chain.bindings._registry import ERRORS, EVENTS, error_class, event_class
 from blackhole.chain.bindings._types import TYPES, Terms
 from blackhole.chain.raw_transactions import RawTransaction
-from blackhole.chain.signatures import from_compact, recover, to_compact
+from blackhole.chain.signatures import ORDER, from_compact, recover, to_compact
 from blackhole.chain.signers import (
     LocalSigner,
     as_signer,
@@ -34,6 +34,7 @@ from blackhole.errors import (
     SigningKeyError,
     WrongPassphrase,
 )
+from blackhole.hashing import keccak256
 from eth_abi.abi import decode as reference_decode
 from eth_abi.abi import encode as reference_encode
 from eth_account import Account
@@ -300,6 +301,37 @@ def test_the_environment_names_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found.address == expected
     (tmp_path / "hex").write_text(KEY)
     assert load_key_file(tmp_path / "hex").address == expected
+
+
+def test_what_a_foreign_signer_gives_is_made_canonical_and_checked() -> None:
+    digest = b"\x09" * 32
+    expected = LocalSigner(bytes.fromhex(KEY)).sign_digest(digest)
+    r, s, v = expected[:32], int.from_bytes(expected[32:64], "big"), expected[64]
+    high = (ORDER - s).to_bytes(32, "big")
+
+    class Hardware:
+        address = Account.from_key(KEY).address
+
+        def __init__(self, answer: bytes) -> None:
+            self.answer = answer
+
+        def sign(self, digest: bytes) -> bytes:
+            return self.answer
+
+    for answer in (
+        expected,
+        expected[:64] + bytes([v - 27]),
+        r + high + bytes([55 - v]),
+        r + high + bytes([1 - (v - 27)]),
+    ):
+        assert as_signer(Hardware(answer)).sign_digest(digest) == expected
+    other = LocalSigner.generate().sign_digest(digest)
+    hashed = LocalSigner(bytes.fromhex(KEY)).sign_digest(keccak256(digest))
+    for answer in (other, hashed, bytes(65), b"\xff" * 65, expected[:64] + bytes([55 - v])):
+        with pytest.raises(SigningKeyError, match=r"Hardware\.sign gave a signature that is not"):
+            as_signer(Hardware(answer)).sign_digest(digest)
+    with pytest.raises(SigningKeyError, match="into 65 bytes"):
+        as_signer(Hardware(expected[:64])).sign_digest(digest)
 
 
 def test_any_object_that_signs_is_a_signer_and_keys_stay_hidden() -> None:

@@ -7,9 +7,9 @@ import secrets
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
-from blackhole.chain.signatures import public_address
+from blackhole.chain.signatures import HALF_ORDER, ORDER, public_address, recover
 from blackhole.chain.values import Address, address
-from blackhole.errors import InputError, KeyLocked, KeyMissing, SigningKeyError, WrongPassphrase
+from blackhole.errors import InputError, IntegrityError, KeyLocked, KeyMissing, SigningKeyError, WrongPassphrase
 
 KEY_VARIABLE: Final = "BLACKHOLE_KEY"
 KEY_FILE_VARIABLE: Final = "BLACKHOLE_KEY_FILE"
@@ -70,18 +70,36 @@ class _Adapted:
         self.address = address(str(account.address))
 
     def sign_digest(self, digest: bytes) -> bytes:
+        kind = type(self._account).__name__
         for name in ("unsafe_sign_hash", "signHash", "sign_hash", "sign"):
             method = getattr(self._account, name, None)
             if method is None:
                 continue
-            signature = method(digest)
-            raw = bytes(getattr(signature, "signature", signature))
+            given = method(digest)
+            raw = bytes(getattr(given, "signature", given))
             if len(raw) == 65:
-                return raw[:64] + bytes([raw[64] + 27 if raw[64] < 27 else raw[64]])
-        raise SigningKeyError(f"{type(self._account).__name__} does not sign 32-byte digests into 65 bytes")
+                signature = _canonical(raw)
+                try:
+                    if recover(digest, signature) == self.address:
+                        return signature
+                except IntegrityError:
+                    pass
+                raise SigningKeyError(
+                    f"{kind}.{name} gave a signature that is not {self.address}'s over the 32 bytes it was given",
+                    hint="It must sign the digest as it is, unhashed and without a prefix, with the key of `address`.",
+                )
+        raise SigningKeyError(f"{kind} does not sign 32-byte digests into 65 bytes")
 
     def __repr__(self) -> str:
         return f"Signer({self.address})"
+
+
+def _canonical(raw: bytes) -> bytes:
+    """r | s | v with a low s and v 27 or 28. Hardware gives either s and either way to count v."""
+    s, parity = int.from_bytes(raw[32:64], "big"), (raw[64] - 27 if raw[64] >= 27 else raw[64]) & 1
+    if HALF_ORDER < s < ORDER:
+        s, parity = ORDER - s, 1 - parity
+    return raw[:32] + s.to_bytes(32, "big") + bytes([27 + parity])
 
 
 def as_signer(account: object) -> Signer:
@@ -177,8 +195,6 @@ def find_passphrase(prompt: str) -> str:
 
 
 def _new_key() -> bytes:
-    from blackhole.chain.signatures import ORDER
-
     return (secrets.randbelow(ORDER - 1) + 1).to_bytes(32, "big")
 
 
