@@ -54,8 +54,10 @@ def test_tokens_move_and_the_receipt_has_the_typed_event(payer: Blackhole) -> No
     assert payer.tokens.balance(target) == Tokens("2.5")
     assert receipt.sender == account(1)
     assert receipt.fee == receipt.gas_used * receipt.effective_gas_price > 0
-    with pytest.raises(Reverted) as caught:
+    with pytest.raises(InsufficientFunds, match="HOLE of"):
         payer.tokens.transfer(target, Tokens(10_000_000))
+    with pytest.raises(Reverted) as caught:
+        payer.tokens.burn(Tokens(10_000_000))
     assert isinstance(caught.value.decoded, ERC20InsufficientBalance)
     assert caught.value.decoded.needed == Tokens(10_000_000)
 
