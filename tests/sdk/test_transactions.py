@@ -391,6 +391,48 @@ async def test_a_second_process_is_told_who_holds_the_key(chain: Chain, home: Pa
     assert result.returncode == 0, result.stderr
 
 
+def test_a_forked_child_reads_but_leaves_the_key_to_its_parent(fresh_anvil: Anvil, home: Path, tmp_path: Path) -> None:
+    target = LocalSigner.generate().address
+    Network("test", [fresh_anvil.url], 31337, {"BlackholeToken": target}, 12, 10**12).save(tmp_path / "network.json")
+    program = textwrap.dedent("""
+        import os, sys
+        from blackhole import Blackhole
+        from blackhole.chain.values import Tx
+        from blackhole.errors import KeyInUse
+        from blackhole.face import portal
+        market = Blackhole(sys.argv[1], sys.argv[2])
+        pay = lambda: portal().run(market.connection.send(Tx(sys.argv[3], b"", 7, name="pay")))
+        balance = lambda: portal().run(market.chain.balance(sys.argv[3]))
+        pay()
+        told, tell = os.pipe()
+        closed, close = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(close)
+            try:
+                pay()
+            except KeyInUse as error:
+                assert error.holder == os.getppid(), error
+                assert balance() == 7
+                os.write(tell, b"x")
+                os.read(closed, 1)
+                pay()
+                market.close()
+                os._exit(3)
+            os._exit(1)
+        os.close(tell)
+        os.read(told, 1)
+        market.close()
+        os.close(close)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+        pay()
+        print(balance())
+    """)
+    command = [sys.executable, "-c", program, str(tmp_path / "network.json"), KEYS[0], target]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "21\n", done.stderr
+
+
 async def test_a_second_loop_of_the_process_cannot_write_either(chain: Chain, home: Path, fresh_anvil: Anvil) -> None:
     await chain.send(pay(key(1).address), key(0))
 

@@ -133,8 +133,9 @@ class Chain:
         """
         from blackhole.chain.transactions.writer import Writer
 
+        self._leave_to_the_parent()
         for writer in self._writers:
-            if writer.address == signer.address:
+            if writer.address == signer.address and writer.here():
                 return writer
         writer = await Writer.open(self, signer)
         if writer in self._writers:
@@ -221,8 +222,13 @@ class Chain:
                 data={"address": account},
             )
 
+    def _leave_to_the_parent(self) -> None:
+        # In a forked child: the parent's writers go on in the parent.
+        self._writers = [writer for writer in self._writers if not writer.foreign()]
+
     async def close(self) -> None:
         """Give keys and connections back. Transactions on their way stay journalled."""
+        self._leave_to_the_parent()
         writers, self._writers = self._writers, []
         for writer in writers:
             await writer.release()

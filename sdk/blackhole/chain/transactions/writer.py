@@ -64,7 +64,7 @@ class Writer:
     @classmethod
     async def _take(cls, chain: Chain, signer: Signer, chain_id: int, path: Path) -> Writer:
         writer = _writers.get(path)
-        if writer is not None and (writer._loop.is_closed() or writer._journal.foreign()):
+        if writer is not None and (writer._loop.is_closed() or writer.foreign()):
             del _writers[path]
             writer._logbook.close()
             writer = None
@@ -118,6 +118,14 @@ class Writer:
             del _writers[path]
         self._logbook.close()
 
+    def foreign(self) -> bool:
+        """True in a forked child of the process that opened it."""
+        return self._journal.foreign()
+
+    def here(self) -> bool:
+        """Whether the running event loop is the one it was opened in."""
+        return self._loop is asyncio.get_running_loop()
+
     @property
     def pending(self) -> tuple[Flight, ...]:
         """What is not final yet, by nonce."""
@@ -145,7 +153,7 @@ class Writer:
         names = list(intents) if intents is not None else [None] * len(transactions)
         if len(names) != len(transactions):
             raise UsageError("as many intents as transactions are needed")
-        if asyncio.get_running_loop() is not self._loop:
+        if not self.here():
             raise UsageError("a writer is used from the event loop it was opened in")
         todo: list[Work] = list(zip(transactions, names, strict=True))
         sent: list[Flight | bytes] = []
