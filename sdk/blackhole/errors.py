@@ -441,7 +441,7 @@ class DiskFull(DiskError):
 
 
 class JournalError(DiskError):
-    """A journal is damaged in the middle, of a newer version, or of another kind. It is left as it is."""
+    """A journal is damaged, of a newer version, or of another kind. It is left as it is."""
 
     code = "journal"
     hint = "Keep the file: it says what was promised. Restore it from a copy, or look into it before you move it away."

@@ -5,7 +5,7 @@ Frame: u32 length | u32 CRC-32 of the payload | payload (big-endian). The first 
 whole or not at all.
 
 A last frame that a crash left unfinished is cut off when the journal is opened: it was never acknowledged. Damage
-before a readable frame is never repaired silently: `JournalError`, the file stays as it is.
+anywhere else, a whole last frame included, is never repaired silently: `JournalError`, the file stays as it is.
 
 For tests, the environment variable `BLACKHOLE_CRASH_AT="<kind>:<step>[:<n>][:before|torn|after]"` kills the process
 with SIGKILL at the n-th time that step is written: before it, with half of its frame in the file, or (the default)
@@ -338,8 +338,8 @@ def _write_all(descriptor: int, content: bytes, offset: int) -> None:
 
 
 def _frames(content: bytes, path: Path, header: bytes) -> tuple[list[bytes], int]:
-    """The payloads of all whole frames and where they end. Raises `JournalError` when readable frames follow damage,
-    and when there is none though there is more than a crash leaves of the header (a part of it, or zeros)."""
+    """The payloads of all good frames and where they end. Raises `JournalError` where more is damaged than a crash
+    does."""
     frames: list[bytes] = []
     position = 0
     while position < len(content):
@@ -348,6 +348,11 @@ def _frames(content: bytes, path: Path, header: bytes) -> tuple[list[bytes], int
             if later := _find_frame(content, position + 1):
                 raise JournalError(
                     f"the journal {path} is damaged at byte {position}: readable records follow at byte {later}",
+                    data={"path": str(path), "offset": position},
+                )
+            if _is_whole(content, position):
+                raise JournalError(
+                    f"the journal {path} is damaged at byte {position}, in its last record",
                     data={"path": str(path), "offset": position},
                 )
             break
@@ -367,6 +372,21 @@ def _frame_at(content: bytes, position: int) -> bytes | None:
         return None
     payload = content[start : start + length]
     return payload if zlib.crc32(payload) == crc else None
+
+
+def _is_whole(content: bytes, position: int) -> bool:
+    """Whether the bytes from `position` on are a record that was written to its end and changed since. A crash leaves
+    less than that, or the zeros of a block it never wrote; JSON has no zeros."""
+    payload = content[position + _HEAD.size :]
+    if not payload or b"\0" in payload:
+        return False
+    if int.from_bytes(content[position : position + 4], "big") <= len(payload):
+        return True
+    try:
+        orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return False
+    return True  # its length is what changed
 
 
 def _find_frame(content: bytes, start: int) -> int | None:

@@ -72,6 +72,19 @@ def test_torn_end_is_cut_off_at_every_length(tmp_path: Path) -> None:
     assert [record["nonce"] for record in reopen(path)] == [1, 9]
 
 
+def test_a_last_record_whose_blocks_were_never_written_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with Journal.open(path, "test", Step) as journal:
+        journal.append(Step.SIGNED, nonce=1)
+        start = path.stat().st_size
+        journal.append(Step.SENT, nonce=1, raw="0x" + "ab" * 3000)
+    content = path.read_bytes()
+    for written in (start, start + 8, start + 2000, len(content) - 1):
+        path.write_bytes(content[:written].ljust(len(content), b"\0"))
+        assert [record.step for record in reopen(path)] == [Step.SIGNED]
+        assert path.stat().st_size == start
+
+
 def test_torn_header_is_written_again_but_a_foreign_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with Journal.open(path, "test", Step):
@@ -90,15 +103,13 @@ def test_torn_header_is_written_again_but_a_foreign_file_is_left_alone(tmp_path:
         assert path.read_bytes() == foreign
 
 
-def test_damage_before_a_readable_record_is_refused_and_kept(tmp_path: Path) -> None:
+def test_damage_of_any_byte_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with Journal.open(path, "test", Step) as journal:
-        starts = []
         for nonce in range(4):
-            starts.append(path.stat().st_size)
             journal.append(Step.SIGNED, nonce=nonce)
     content = path.read_bytes()
-    for position in range(8, starts[-1]):
+    for position in range(len(content)):
         damaged = bytearray(content)
         damaged[position] ^= 0xFF
         path.write_bytes(damaged)
