@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -22,6 +23,22 @@ def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
     return event
 
 
+class _Lossy:
+    """A stream that drops what it cannot write: a full disk under the log must not fail a request or a proof."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure(process: str, level: str = "info", stream: TextIO | None = None) -> structlog.typing.FilteringBoundLogger:
     """Set up logging of this process and return its logger. `process` stands in every line."""
     structlog.configure(
@@ -33,7 +50,7 @@ def configure(process: str, level: str = "info", stream: TextIO | None = None) -
             structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level, logging.INFO)),
-        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lossy(stream or sys.stderr))),
         cache_logger_on_first_use=True,
     )
     # The web server reports every malformed request of strangers with a traceback: we answer and count them instead.

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from blackhole.errors import BlackholeError, NodeError
+from blackhole.errors import BlackholeError, DiskError, NodeError
 from blackhole.node.channel import Channel, ChannelClosed, Message
 from blackhole.node.config import Config, host_port
 from blackhole.node.folder import NodeFolder, Status, started_at
@@ -244,7 +244,10 @@ class Supervisor:
             endpoint = next((c.info["endpoint"] for c in self.children.values() if c.info.get("endpoint")), "")
             pids = {name: child.pid for name, child in self.children.items() if child.state == "ready"}
             status = Status(os.getpid(), started_at(os.getpid()), self.health, endpoint, pids)
-            self.folder.write_status(status)
+            try:
+                self.folder.write_status(status)
+            except DiskError as error:  # what runs goes on; /health says the same
+                self.log.error("status not written", reason=error.message)
             waits = [asyncio.create_task(child.changed.wait()) for child in self.children.values()]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait, child in zip(waits, self.children.values(), strict=True):

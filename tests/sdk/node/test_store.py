@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import structlog
-from blackhole.errors import IntegrityError
+from blackhole.errors import DiskError, DiskFull, IntegrityError
 from blackhole.node.config import Config, Limits
 from blackhole.node.storage.metering import LaneAccount
 from blackhole.node.storage.pieces import PieceStore
@@ -150,6 +150,59 @@ async def test_a_damaged_index_is_made_again_from_the_pieces(tmp_path: Path, dam
             found = await node.staging.have(cut(item).piece.root)
             assert found is not None
             assert await node.store.block(found, 0) == item
+
+
+async def test_a_journal_that_may_not_grow_promises_nothing(
+    tmp_path: Path, file_limit: Callable[[int | None], None]
+) -> None:
+    first, second = os.urandom(3000), os.urandom(3001)
+    async with Node(tmp_path) as node:
+        await node.put(first)
+        file_limit((tmp_path / "journal").stat().st_size + 5)
+        with pytest.raises(DiskFull):
+            await node.recorder.record(Step.DROPPED, root=cut(first).piece.root.hex())
+        file_limit(None)
+        assert list(node.state.staged) == [cut(first).piece.root.hex()]
+        await node.put(second)
+    async with Node(tmp_path) as node:
+        assert set(node.state.staged) == {cut(data).piece.root.hex() for data in (first, second)}
+
+
+async def test_a_full_index_refuses_keeps_what_it_has_and_goes_on(tmp_path: Path) -> None:
+    data = [os.urandom(3000 + i) for i in range(3)]
+    async with Node(tmp_path) as node:
+        await node.put(data[0])
+        # SQLite's own limit: it answers as on a disk without space.
+        connection = node.store._index._connection
+        connection.execute("PRAGMA max_page_count = 1")
+        many = [os.urandom(32) for _ in range(5000)]
+        with pytest.raises(DiskFull, match=r"index\.sqlite"):
+            await node.store._in_index_thread(node.store._index.add, bytes(32), 1, 1, many)
+        assert (await node.store.totals()).pieces == 1
+        connection.execute("PRAGMA max_page_count = 1000000")
+        await node.put(data[1])
+    async with Node(tmp_path) as node:
+        await node.put(data[2])
+        assert (await node.store.totals()).pieces == 3
+
+
+async def test_a_disk_that_fails_is_not_taken_for_a_damaged_index(
+    tmp_path: Path, file_limit: Callable[[int | None], None]
+) -> None:
+    async with Node(tmp_path) as node:
+        await node.put(os.urandom(3000))
+    index = tmp_path / "store" / "index.sqlite"
+    whole = index.read_bytes()
+    store = PieceStore(tmp_path / "store", LOG)
+    file_limit(0)
+    with pytest.raises(DiskError):
+        await store.open()
+    file_limit(None)
+    await store.close()
+    assert index.read_bytes() == whole
+    assert not index.with_suffix(".damaged").exists()
+    async with Node(tmp_path) as node:
+        assert (await node.store.totals()).pieces == 1
 
 
 async def test_a_damaged_piece_file_is_found_out(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 
-from blackhole.errors import DiskFull
 from blackhole.node.config import Config
 from blackhole.node.logs import Log
 from blackhole.node.storage.pieces import PieceStore
@@ -145,8 +144,6 @@ class Staging:
                         data={"root": piece.root.hex(), "leaves": piece.leaves},
                     )  # fmt: skip
                 await self.store.add(blocks, batch)
-        except DiskFull as error:
-            raise Refusal(507, "disk", "The node's disk is full.", hint="Try another node.") from error
         except BlockNotFound as error:
             raise Refusal(
                 503, "again", "A shared block was deleted meanwhile.", hint="Send the piece again."

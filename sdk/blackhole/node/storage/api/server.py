@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from blackhole.errors import BlackholeError, ChainError, DiskError, DiskFull, InputError, StorageError
+from blackhole.errors import BlackholeError, ChainError, DiskError, InputError, StorageError
 from blackhole.node.config import Api, host_port
 from blackhole.node.logs import Log
 from blackhole.node.storage.refusal import Refusal, malformed
@@ -154,9 +154,9 @@ class Server:
             return refusal(
                 Refusal(400, "cut_off", f"The request ended early: {type(error).__name__}.", hint="Send it again.")
             )
-        except DiskFull as error:
-            self.log.error("the disk is full", reason=error.message, path=request.path)
-            return refusal(Refusal(507, "disk", "The node's disk is full.", hint="Try another node."))
+        except DiskError as error:
+            self.log.error("the disk fails", code=error.code, reason=error.message, path=request.path)
+            return refusal(Refusal(507, "disk", "The node's disk takes nothing.", hint="Try another node."))
         except StorageError as error:
             # Bytes of its own that are lost or damaged: its operator hears which, its client that others have them.
             self.log.error("stored bytes are damaged", code=error.code, reason=error.message, path=request.path)
