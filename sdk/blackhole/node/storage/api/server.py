@@ -66,7 +66,7 @@ class Server:
             if len(server.connections) >= self.config.connections:
                 return _Closed()
             handler = _Handler(
-                server, loop=loop, access_log=None, lingering_time=LINGER_SECONDS,
+                server, loop=loop, lingering_time=LINGER_SECONDS,
                 keepalive_timeout=self.config.idle_seconds, max_line_size=8190, max_field_size=8190,
                 auto_decompress=False,
             )  # fmt: skip
