@@ -467,3 +467,4 @@ class DevnetError(BlackholeError):
 
     code = "devnet"
     hint = "Look into the logs of its run folder; `blackhole devnet down` ends what is left."
+    exit_code = 7
