@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from blackhole.errors import DiskError, DiskFull, IntegrityError
-from blackhole.storage.blocks import block_cid
+from blackhole.storage.blocks import block_cid, block_digest
 from blackhole.storage.ipfs import embedded
 from blackhole.storage.ipfs.embedded import EmbeddedBlockStore
 from blackhole.storage.ipfs.store import BlockNotFound, BlockStat, BlockStore, MemoryBlockStore
@@ -74,6 +74,20 @@ def test_a_wrong_block_spoils_its_whole_batch(store: BlockStore) -> None:
     with pytest.raises(IntegrityError):
         store.put_many([(good, b"good"), (block_cid(b"one"), b"another")])
     assert not store.has(good)
+
+
+def test_a_block_that_is_added_is_kept_under_its_own_cid_and_its_memory_may_be_used_again(tmp_path: Path) -> None:
+    store = EmbeddedBlockStore(tmp_path)
+    memory = bytearray(3)
+    with store.batch() as batch:
+        digests = []
+        for text in (b"one", b"two", b"one"):
+            memory[:] = text
+            digests.append(batch.add(memoryview(memory)))
+        batch.commit()
+    assert digests == [block_digest(text) for text in (b"one", b"two", b"one")]
+    assert [store.get(block_cid(text)) for text in (b"one", b"two")] == [b"one", b"two"]
+    assert len(list(store.cids())) == 2
 
 
 def test_a_damaged_file_is_never_handed_out(tmp_path: Path) -> None:

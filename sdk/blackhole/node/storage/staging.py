@@ -19,8 +19,7 @@ from blackhole.node.storage.refusal import Refusal
 from blackhole.node.storage.state import StagedPiece, State
 from blackhole.node.storage.steps import Step
 from blackhole.protocol import BLOCK, LEAF, START_LEAD
-from blackhole.storage.blocks import BlockList, block_digest
-from blackhole.storage.ipfs.cid import BLAKE3, RAW, Cid
+from blackhole.storage.blocks import BlockList
 from blackhole.storage.ipfs.store import BlockNotFound
 
 LEAVES_PER_GIB = 2**20
@@ -112,8 +111,9 @@ class Staging:
         self, root: bytes, size: int, body: AsyncIterator[bytes], payer: str, nonce: int, permit: Permit, period: int
     ) -> int:
         digests: list[bytes] = []
-        length = 0
-        buffer = bytearray()
+        length = filled = 0
+        # One block in memory, filled again and again: a fresh MiB for each costs more than what is done with it.
+        block = memoryview(bytearray(min(size, BLOCK)))
         try:
             with await self.store.in_disk_thread(self.store.blocks.batch) as batch:
                 async for part in body:
@@ -122,19 +122,20 @@ class Staging:
                         raise Refusal(
                             400, "too_long", "The body is longer than announced.", hint="Send Content-Length bytes."
                         )
-                    buffer += part
-                    while len(buffer) >= BLOCK:
-                        block = bytes(memoryview(buffer)[:BLOCK])
-                        del buffer[:BLOCK]
-                        digests.append(block_digest(block))
-                        await self.store.in_disk_thread(batch.put, Cid.make(RAW, BLAKE3, digests[-1]), block)
+                    rest = memoryview(part)
+                    while rest:
+                        count = min(len(rest), len(block) - filled)
+                        block[filled : filled + count] = rest[:count]
+                        filled, rest = filled + count, rest[count:]
+                        if filled == BLOCK:
+                            digests.append(await self.store.in_disk_thread(batch.add, block))
+                            filled = 0
                 if length != size:
                     raise Refusal(
                         400, "too_short", f"The body ended after {length} of {size} bytes.", hint="Send it again."
                     )
-                if buffer:
-                    digests.append(block_digest(buffer))
-                    await self.store.in_disk_thread(batch.put, Cid.make(RAW, BLAKE3, digests[-1]), bytes(buffer))
+                if filled:
+                    digests.append(await self.store.in_disk_thread(batch.add, block[:filled]))
                 blocks = BlockList(tuple(digests), length)
                 piece = blocks.piece
                 if piece.root != root:

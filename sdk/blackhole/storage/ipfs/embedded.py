@@ -24,7 +24,8 @@ from typing import Final
 
 from blackhole.errors import DiskError, IntegrityError
 from blackhole.paths import disk_errors
-from blackhole.storage.ipfs.cid import Cid
+from blackhole.storage.blocks import block_digest
+from blackhole.storage.ipfs.cid import BLAKE3, RAW, Cid
 from blackhole.storage.ipfs.store import BlockNotFound, BlockStat, check, check_range
 
 FORMAT: Final = "1"
@@ -133,7 +134,16 @@ class Batch:
     def put(self, cid: bytes, block: bytes | bytearray | memoryview) -> None:
         """Check and write a block; it is not kept before `commit`. Raises IntegrityError, DiskFull."""
         check(cid, block)
-        key = bytes(cid)
+        self._write(bytes(cid), block)
+
+    def add(self, block: bytes | bytearray | memoryview) -> bytes:
+        """Write a block under its own CID, raw and BLAKE3-256, and return the digest in it: hashed once, where `put`
+        compares with a CID somebody computed before. Not kept before `commit`. Raises DiskFull."""
+        digest = block_digest(block)
+        self._write(Cid.make(RAW, BLAKE3, digest), block)
+        return digest
+
+    def _write(self, key: bytes, block: bytes | bytearray | memoryview) -> None:
         if key in self._written:
             return
         if self._present(key, len(block)):

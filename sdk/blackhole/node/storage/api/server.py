@@ -18,6 +18,8 @@ from blackhole.node.storage.refusal import Refusal, malformed
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+READ_AHEAD = 2**18
+"""bytes of an upload taken off the wire ahead of the disk; twice as many stop its connection."""
 LINGER_SECONDS = 2.0
 """A refused upload is read and thrown away for so long, that its sender gets to read the refusal."""
 
@@ -68,7 +70,7 @@ class Server:
             handler = _Handler(
                 server, loop=loop, lingering_time=LINGER_SECONDS,
                 keepalive_timeout=self.config.idle_seconds, max_line_size=8190, max_field_size=8190,
-                auto_decompress=False,
+                read_bufsize=READ_AHEAD, auto_decompress=False,
             )  # fmt: skip
             self._silent.add(handler)
             loop.call_later(self.config.header_seconds, self._close_silent, handler)
