@@ -20,12 +20,14 @@ from blackhole.storage.encryption import ObjectKeys
 from blackhole.storage.layout import SegmentLayout
 from blackhole.storage.masking import ShardMasks
 from blackhole.storage.profiles import Profile
-from blackhole.storage.segment import EncodedRow, Spool, encode_segment, encode_spool, shard_blocks
+from blackhole.storage.segment import EncodedRow, SegmentCoder, Spool, encode_segment, encode_spool, shard_blocks
 
 PART = 256 * 2**10
 """bytes. Pieces are sent in parts of this size: what an upload holds in memory."""
 WORKERS = 2
 """Encoder threads."""
+ROWS_BYTES = 96 * 2**20
+"""bytes of rows in all encoders: a profile of many shards gets by with one worker."""
 RESERVE = 64 * 2**20
 """bytes left free on the disk."""
 
@@ -80,6 +82,7 @@ class SpoolFolder:
     def __init__(self, path: Path, keys: ObjectKeys) -> None:
         self.path = path
         self._keys = keys
+        self._kept: SegmentCoder | None = None
 
     def prepare(self, need: int) -> None:
         """Make the folder and check that the disk has room for `need` more bytes. Raises DiskFull."""
@@ -104,13 +107,13 @@ class SpoolFolder:
         masks = ShardMasks(self._keys.mask_key, salt)
         encryptor = self._keys.encryptor(segment, salt, layout.chunks)
         with disk_errors(path), Spool(path, layout, create=True) as spool:
-            rows = encode_segment(plaintext, layout, encryptor, masks, spool=spool, workers=WORKERS)
+            rows = encode_segment(plaintext, layout, encryptor, masks, spool=spool, coder=self._coder(layout))
             return self._collect(segment, layout, rows, shards=shards)
 
     def again(self, segment: int, salt: bytes, layout: SegmentLayout) -> tuple[list[BlockList], ShardFile | None]:
         """The shards of a segment from its spool. Raises IntegrityError or OSError when that is lost or damaged."""
         with Spool(self._spool_path(segment), layout) as spool:
-            rows = encode_spool(spool, ShardMasks(self._keys.mask_key, salt), workers=WORKERS)
+            rows = encode_spool(spool, ShardMasks(self._keys.mask_key, salt), coder=self._coder(layout))
             return self._collect(segment, layout, rows, shards=True)
 
     def has(self, segment: int, layout: SegmentLayout) -> bool:
@@ -128,6 +131,12 @@ class SpoolFolder:
     def remove(self) -> None:
         """Remove everything."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _coder(self, layout: SegmentLayout) -> SegmentCoder:
+        """The encoders of this put, kept from segment to segment."""
+        if self._kept is None:
+            self._kept = SegmentCoder(layout.profile, min(WORKERS, ROWS_BYTES // (layout.n * BLOCK)))
+        return self._kept
 
     def _collect(
         self, segment: int, layout: SegmentLayout, rows: Iterator[EncodedRow], *, shards: bool
