@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from blackhole.errors import BlackholeError, CapError, InputError, IntegrityError, Json, NodeError, NotEnoughShards
 from blackhole.protocol import BLOCK, LEAF
 from blackhole.storage.caps import ReadCap, RepairCap, VerifyCap
+from blackhole.storage.encryption import Buffer
 from blackhole.storage.inventory import Held, Inventory, take
 from blackhole.storage.manifest import (
     InlineManifest,
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from blackhole.storage.agreement_tree import Piece
     from blackhole.storage.core import StorageCore
 
-AHEAD_BYTES = 48 * 2**20
-"""bytes of blocks fetched ahead of the decoder."""
+AHEAD_BYTES = 24 * 2**20
+"""bytes of blocks fetched ahead of the decoder, or two rows."""
 HEDGE_SECONDS = 2.0
 HEDGE_RATIO = 3
 """A node whose block of a row is not here so long after the row's first, and so many times as late, gets a stand-in."""
@@ -247,8 +248,9 @@ async def read_object(
     length: int | None = None,
     progress: ProgressCallback | None = None,
     opened: Callable[[ObjectReader, int, int], None] | None = None,
-) -> AsyncGenerator[bytes, None]:
-    """The plaintext of an object, or of its bytes from `start`, part by part in order, each verified.
+) -> AsyncGenerator[Buffer, None]:
+    """The plaintext of an object, or of its bytes from `start`, part by part in order, each verified and good until
+    the next is asked for.
 
     `opened` is called once with the reader, the object's size and the bytes that will come.
     """
@@ -278,7 +280,7 @@ async def _parts(
     cap: ReadCap,
     start: int,
     stop: int,
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[Buffer, None]:
     if isinstance(manifest, InlineManifest):
         yield read_inline(cap.keys, manifest)[start:stop]
         return
@@ -309,8 +311,8 @@ async def _packed(reader: ObjectReader, manifest: PackedManifest, cap: ReadCap) 
 
 async def _rows(
     reader: ObjectReader, manifest: SegmentsManifest, cap: ReadCap, start: int, stop: int
-) -> AsyncGenerator[bytes, None]:
-    """The plaintext between `start` and `stop`, a row at a time, fetched ahead."""
+) -> AsyncGenerator[Buffer, None]:
+    """The plaintext between `start` and `stop`, a row at a time, fetched ahead; each is overwritten by the next."""
     wanted: list[Row] = []
     base = 0
     for index, segment in enumerate(manifest.segments):
@@ -328,7 +330,7 @@ async def _rows(
     decoders: dict[int, RowDecoder] = {}
     fetching: list[asyncio.Task[dict[int, bytes]]] = []
 
-    def decode(row: Row, blocks: dict[int, bytes]) -> bytes:
+    def decode(row: Row, blocks: dict[int, bytes]) -> Buffer:
         if row.segment not in decoders:
             segment = manifest.segments[row.segment]
             decoders.clear()  # rows come in order: the one before is done
@@ -346,8 +348,7 @@ async def _rows(
                 following = wanted[position]
                 fetching.append(asyncio.create_task(reader.row(manifest.segments[following.segment], following.row, k)))
                 position += 1
-            blocks = await fetching.pop(0)
-            yield await asyncio.to_thread(decode, row, blocks)
+            yield await asyncio.to_thread(decode, row, await fetching.pop(0))
     finally:
         for task in fetching:
             task.cancel()

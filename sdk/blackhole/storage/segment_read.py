@@ -37,8 +37,9 @@ class RowDecoder:
         self._rows = RowBuffer(layout.n, min(BLOCK, layout.shard_length))
         self._plaintext = RowBuffer(1, layout.k * self._rows.size).row(0)
 
-    def row(self, row: int, blocks: Mapping[int, Buffer], start: int = 0, stop: int | None = None) -> bytes:
-        """The plaintext of a row, or what of it lies between the segment's bytes `start` and `stop`.
+    def row(self, row: int, blocks: Mapping[int, Buffer], start: int = 0, stop: int | None = None) -> memoryview:
+        """The plaintext of a row, or what of it lies between the segment's bytes `start` and `stop`: a view into reused
+        memory, valid until the next row is taken.
 
         `blocks` are masked blocks by shard: any k, or just the data shards that hold the bytes. Raises NotEnoughShards,
         IntegrityError.
@@ -48,7 +49,7 @@ class RowDecoder:
 
     def stripes(
         self, first: int, count: int, parts: Mapping[int, Buffer], start: int = 0, stop: int | None = None
-    ) -> bytes:
+    ) -> memoryview:
         """As `row`, for `count` stripes of one row: `parts` are the bytes of these stripes in each shard."""
         layout = self.layout
         offset, length = first * layout.unit, count * layout.unit
@@ -62,7 +63,7 @@ class RowDecoder:
         if layout.length == 0:
             chunks = range(1)
         elif low >= high:
-            return b""
+            return memoryview(b"")
         else:
             chunks = layout.chunks_of(low, high)
         self._recover({chunk % layout.k for chunk in chunks}, parts, offset, length)
@@ -76,7 +77,7 @@ class RowDecoder:
             self._masks.apply(shard, offset, parts[shard], self._rows.row(shard, 0, length))
         self._code.rebuild(self._rows, sources, missing, 0, length)
 
-    def _decrypt(self, chunks: range, offset: int, low: int, high: int) -> bytes:
+    def _decrypt(self, chunks: range, offset: int, low: int, high: int) -> memoryview:
         layout = self.layout
         base = chunks.start * layout.payload
         for chunk in chunks:
@@ -84,7 +85,7 @@ class RowDecoder:
             at = chunk * layout.payload - base
             ciphertext = self._rows.row(shard, span.start - offset, span.length)
             self._decryptor.decrypt_into(chunk, ciphertext, self._plaintext[at : at + span.length - TAG])
-        return bytes(self._plaintext[low - base : high - base])
+        return self._plaintext[low - base : high - base].toreadonly()
 
 
 def decode_segment(
@@ -103,7 +104,7 @@ def decode_segment(
     decoder = RowDecoder(layout, decryptor, masks)
     end = layout.length if stop is None else stop
     for row in layout.rows_of(start, end) if layout.length else range(1):
-        yield decoder.row(row, fetch(row), start, end)
+        yield bytes(decoder.row(row, fetch(row), start, end))
 
 
 class RebuiltRow(NamedTuple):

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from blackhole.errors import DiskError, InputError
+from blackhole.storage.encryption import Buffer
+
+PART = 2**20
+"""bytes a stream is given at a time."""
 
 
 class Target(Protocol):
-    """Takes verified bytes in order."""
+    """Takes verified bytes in order. Their memory is the caller's again when `write` returns."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: Buffer) -> None: ...
     def commit(self) -> None:
         """Everything came: make it visible."""
         ...
@@ -52,7 +56,7 @@ class FileTarget:
             raise _disk(error, path) from error
         _lock(self._descriptor)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Buffer) -> None:
         view = memoryview(data)
         try:
             while view:
@@ -120,9 +124,11 @@ class StreamTarget:
         self._stream = stream
         self._name = getattr(stream, "name", None) or "the output"
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Buffer) -> None:
+        view = memoryview(data)
         with self._errors():
-            self._stream.write(data)
+            for start in range(0, len(view), PART):
+                self._stream.write(bytes(view[start : start + PART]))  # a copy, because it may keep what it is given
 
     def commit(self) -> None:
         with self._errors():
@@ -148,8 +154,8 @@ class MemoryTarget:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
-    def write(self, data: bytes) -> None:
-        self._parts.append(data)
+    def write(self, data: Buffer) -> None:
+        self._parts.append(bytes(data))
 
     def commit(self) -> None:
         return
