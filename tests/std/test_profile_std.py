@@ -1,0 +1,58 @@
+"""Profile std (20 of 40) end to end on 44 nodes: too much for every `make test`; `make std` runs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blackhole.chain.signers import load_key_file
+from blackhole.client import Blackhole
+from blackhole.devnet.handle import Devnet
+from blackhole.devnet.settings import DevnetSettings
+from blackhole.errors import NotEnoughShards
+
+pytestmark = pytest.mark.timeout(900)
+NODES = 44
+"""As many as std stores on, and four in reserve."""
+SIZE = 50 * 2**20 + 7
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    settings = DevnetSettings(nodes=NODES, profile="std", held=True)
+    with Devnet.up(settings, tmp_path_factory.mktemp("std") / "devnet") as up:
+        yield up
+
+
+def test_stored_proven_repaired_and_read_down_to_the_last_shard_needed(network: Devnet, tmp_path: Path) -> None:
+    data = os.urandom(SIZE)
+    with Blackhole(network.network, load_key_file(network.key_file("payer")), home=tmp_path / "home") as client:
+        storage = client.storage
+        stored = storage.put(data, periods=60)
+        assert (stored.profile, stored.missing, len(set(stored.nodes))) == ("std", (), 40)
+        assert len(stored.transactions) == 1, "40 deals fit the gas of one transaction"
+        assert storage.get(stored.cap).data == data
+        for step in network.advance(2):
+            assert step["unproven"] == []
+
+        dead = list(stored.nodes[:4])
+        for node in dead:
+            network.kill(node)
+        status = storage.status(stored.cap)
+        assert (status.state, status.healthy, status.repair_at) == ("degraded", 36, 30)
+        repaired = storage.repair(stored.cap, silent=True)
+        assert repaired.failed == {}
+        assert {row.node for row in repaired.restored} == {row.node for row in network.nodes()} - set(stored.nodes)
+        assert storage.status(stored.cap).state == "full"
+
+        for node in stored.nodes[4:24]:
+            network.kill(node)
+        fetched = storage.get(stored.cap)
+        assert fetched.data == data
+        assert len(fetched.served) == 20
+        network.kill(stored.nodes[24])
+        with pytest.raises(NotEnoughShards) as refused:
+            storage.get(stored.cap)
+        assert refused.value.data["need"] == 20
