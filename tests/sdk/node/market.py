@@ -21,6 +21,7 @@ import aiohttp
 from blackhole.chain.bindings.blackhole_token import BlackholeToken
 from blackhole.chain.bindings.node_registry import NodeRegistry
 from blackhole.chain.bindings.payment_hub import PaymentHub
+from blackhole.chain.bindings.service_catalog import ServiceCatalog
 from blackhole.chain.bindings.stake_manager import StakeManager
 from blackhole.chain.bindings.storage_market import StorageMarket
 from blackhole.chain.client import Chain
@@ -85,6 +86,7 @@ class Market:
         self.token = BlackholeToken(at["BlackholeToken"])
         self.hub = PaymentHub(at["PaymentHub"])
         self.registry = NodeRegistry(at["NodeRegistry"])
+        self.catalog = ServiceCatalog(at["ServiceCatalog"])
         self.stakes = StakeManager(at["StakeManager"])
         self.market = StorageMarket(at["StorageMarket"])
         self.domain = MarketDomain(network.chain_id, self.market.address)

@@ -31,8 +31,11 @@ from blackhole.storage.terms import Change, MarketDomain, Quote, Terms
 OPEN_STATES = (1, 2)
 """Status Open and Terminated of IStorageMarket: the agreement is live."""
 
+NOTICE_GIVEN = 2
+"""Status Terminated of IStorageMarket."""
+
 SIGNED_PER_PAYER = 256
-"""Terms one payer may have signed and not opened: what they promise is held back from others."""
+"""Terms and Changes one payer may have signed and not on chain: what they promise is held back from others."""
 
 
 def price(leaves: int, per_gib: int) -> int:
@@ -141,13 +144,8 @@ class Deals:
             if terms.rate < least:
                 raise _too_cheap(terms.rate, least)
             await self._check_pieces(pieces.pieces, {payer, terms.repairer.lower()})
-            signed = [deal for deal in self.state.deals.values() if not deal.opened and deal.payer == payer]
-            if len(signed) >= SIGNED_PER_PAYER:
-                raise Refusal(
-                    429, "too_many_signed", "Too many signed deals wait to be opened.", hint="Open them first."
-                )
+            waiting = self._waiting(payer)
             if not by_policy:
-                waiting = sum(int(deal.terms["prepaid"]) for deal in signed)
                 await self._check_funds(payer, terms.prepaid, waiting)
             await self._check_room(terms.leaves, terms.leaves)
             signature = self.signer.sign_digest(bytes.fromhex(digest)).hex()
@@ -204,6 +202,15 @@ class Deals:
                 data={"missing": missing[:100]},
             )  # fmt: skip
 
+    def _waiting(self, payer: str) -> int:
+        """wei this payer has yet to lock for what is signed. Raises Refusal 429 when that is too much to wait for."""
+        deals = [deal for deal in self.state.deals.values() if deal.payer == payer]
+        if sum(len(deal.changes) + (not deal.opened) for deal in deals) >= SIGNED_PER_PAYER:
+            raise Refusal(
+                429, "too_many_signed", "Too many signed deals and changes are not on chain.", hint="Send them first."
+            )
+        return sum(deal.waiting_wei for deal in deals)
+
     async def _check_funds(self, payer: str, needed: int, waiting: int) -> None:
         """The payer's balance and allowance cover `needed` beside what his other signed deals here will take."""
         funds = await self.watch.funds(payer)
@@ -250,11 +257,13 @@ class Deals:
             deal = self._open_deal(name)
             if (known := deal.changes.get(digest)) is not None:
                 return known.signature
-            if added:
-                self._accepting(deal.payer)
             now = await self.watch.chain.read(self.watch.market.agreement_of(change.id))
             if now.status not in OPEN_STATES:
                 raise _conflict("not_open", "The agreement is not open.")
+            if added or change.end > now.end:
+                self._accepting(deal.payer)
+                if now.status == NOTICE_GIVEN:
+                    raise _conflict("notice", "The agreement was given notice.", "Open another one.")
             if change.nonce != now.nonce:
                 raise Refusal(
                     409, "nonce", f"The next change of this agreement has nonce {now.nonce}.",
@@ -265,11 +274,13 @@ class Deals:
             self._check_change(change, now, added, quoted, deal)
             if added:
                 await self._check_pieces(added, {deal.payer, str(deal.terms["repairer"]).lower()})
+            waiting = self._waiting(deal.payer)
             if change.prepaid:
-                await self._check_funds(deal.payer, change.prepaid, 0)
+                # Of several Changes for one nonce one happens: only the dearest of them waits for money.
+                await self._check_funds(deal.payer, change.prepaid, waiting - deal.prepaid_at(change.nonce))
             growth = max(change.leaves - now.leaves, 0)
             if growth:
-                await self._check_room(change.leaves, growth)
+                await self._check_room(change.leaves, max(growth - deal.growth_at(change.nonce), 0))
             signature = self.signer.sign_digest(bytes.fromhex(digest)).hex()
             await self.store.write_list(bytes.fromhex(name), pieces)
             await self.hold(deal, pieces)

@@ -87,8 +87,26 @@ class Deal:
 
     @property
     def promised(self) -> int:
-        """Leaves this deal may come to hold, at most."""
-        return self.leaves + sum(change.growth for change in self.changes.values())
+        """Leaves this deal may come to hold, at most: of the Changes signed for one nonce one can happen."""
+        return self.leaves + sum(self.growth_at(nonce) for nonce in self._nonces())
+
+    @property
+    def waiting_wei(self) -> int:
+        """What its payer has yet to lock for what is signed: Terms not open, Changes not on chain."""
+        terms = 0 if self.opened else int(self.terms["prepaid"])
+        return terms + sum(self.prepaid_at(nonce) for nonce in self._nonces())
+
+    def growth_at(self, nonce: int) -> int:
+        """Leaves that Changes signed for this nonce may add."""
+        return max((change.growth for change in self.changes.values() if change.fields["nonce"] == nonce), default=0)
+
+    def prepaid_at(self, nonce: int) -> int:
+        """wei that Changes signed for this nonce may lock."""
+        signed = (change.fields for change in self.changes.values())
+        return max((int(fields["prepaid"]) for fields in signed if fields["nonce"] == nonce), default=0)
+
+    def _nonces(self) -> set[int]:
+        return {change.fields["nonce"] for change in self.changes.values()}
 
     def roots(self) -> set[str]:
         """Content roots whose lists are needed: the chain's and those of signed Changes."""
