@@ -147,3 +147,39 @@ async def test_the_bond_covers_what_is_to_come(market: Market, tmp_path_factory:
         assert (status, body["code"]) == (409, "bond"), body
     finally:
         await small.stop()
+
+
+async def test_the_list_of_another_nodes_agreement_is_kept_if_the_chain_confirms_it(
+    market: Market, node: RunningNode, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    payer, stranger = await market.payer(), await market.payer()
+    await opened(node, payer, os.urandom(1000))
+    other = await market.node(tmp_path_factory.mktemp("other") / "node")
+    await other.start()
+    try:
+        id, pieces = await opened(other, payer, os.urandom(2000))
+        path = f"/v1/agreements/{id:064x}/pieces"
+        assert (await node.request("GET", path))[0] == 404
+        assert (await node.request("PUT", path, data=pieces.encode()))[0] == 201
+        assert await node.request("GET", f"{path}?root={pieces.root.hex()}") == (200, pieces.encode())
+        assert (await node.request("GET", f"{path}?root={'00' * 32}"))[0] == 404
+        wrong = PieceList((Piece(os.urandom(32), pieces.leaves),)).encode()
+        for data in (wrong, b"junk", b""):
+            status, body = await node.request("PUT", path, data=data)
+            assert (status, body["code"] in {"wrong_root", "wrong_list"}) == (422, True), (data, body)
+        foreign, listed = await opened(other, stranger, os.urandom(1500))
+        status, body = await node.request("PUT", f"/v1/agreements/{foreign:064x}/pieces", data=listed.encode())
+        assert (status, body["code"]) == (403, "not_a_payer")
+        # A Change makes it another list; the old copy goes.
+        more = await staged(other, payer, 800)
+        change, status, body = await other.change(payer, id, pieces, added=[more])
+        assert status == 200, body
+        await send(market, payer, change, body["signature"])
+        assert (await node.request("PUT", path, data=pieces.encode()))[0] == 422
+        newer = pieces.changed([more]).encode()
+        assert (await node.request("PUT", path, data=newer))[0] == 201
+        assert await node.request("GET", path) == (200, newer)
+        assert (await node.request("GET", f"{path}?root={pieces.root.hex()}"))[0] == 404
+        assert len(list((node.folder.store / "copies").glob("*/*"))) == 1
+    finally:
+        await other.stop()

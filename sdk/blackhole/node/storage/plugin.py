@@ -24,6 +24,7 @@ from blackhole.node.storage import metrics
 from blackhole.node.storage.api.routes import Routes
 from blackhole.node.storage.api.server import Server
 from blackhole.node.storage.chainwatch import SERVICE, ChainWatch
+from blackhole.node.storage.copies import ListCopies
 from blackhole.node.storage.deals import Deals
 from blackhole.node.storage.follow import Follower
 from blackhole.node.storage.pieces import PieceStore
@@ -116,6 +117,7 @@ class StoragePlugin:
             config, self.watch, self.state, self.store, self.recorder, self.staging, signer, self.domain, self.log
         )
         self.follower = Follower(self.watch, self.state, self.store, self.staging, self.deals, self.log)
+        self.copies = ListCopies(folder.store / "copies", self.watch, self.state)
         self.reads = Reads(config, self.watch, self.state, self.store, self.recorder, hub, self.domain)
         self.prover = Prover(self.watch, self.store, self.deals, self.sender, self.log)
         self.settler = Settler(config, self.watch, self.state, self.deals, self.sender, self.log)
@@ -181,6 +183,7 @@ class StoragePlugin:
             ("follow", self.follower.follow),
             ("prove", self.prover.step),
             ("settle", self.settler.step),
+            ("copies", self.copies.step),
             ("redeem", self.redeemer.step),
             ("report", self._report),
             ("publish", self._publish),

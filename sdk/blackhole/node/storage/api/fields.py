@@ -20,19 +20,23 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 async def json_body(request: web.Request, limit: int = JSON_MAX) -> dict[str, Any]:
     """The JSON object in the body. Raises Refusal 400, 411, 413."""
-    size = request.content_length
-    if size is None:
-        raise Refusal(411, "length_required", "Content-Length is missing.", hint="Send it.")
-    if size > limit:
-        raise Refusal(413, "too_large", f"The body has more than {limit} bytes.", hint="Send less at once.")
-    raw = await request.content.readexactly(size) if size else b""
     try:
-        body = orjson.loads(raw)
+        body = orjson.loads(await whole_body(request, limit))
     except orjson.JSONDecodeError:
         raise malformed("The body is not JSON.") from None
     if not isinstance(body, dict):
         raise malformed("The body is not a JSON object.")
     return body
+
+
+async def whole_body(request: web.Request, limit: int) -> bytes:
+    """The body, at most `limit` bytes. Raises Refusal 411, 413."""
+    size = request.content_length
+    if size is None:
+        raise Refusal(411, "length_required", "Content-Length is missing.", hint="Send it.")
+    if size > limit:
+        raise Refusal(413, "too_large", f"The body has more than {limit} bytes.", hint="Send less at once.")
+    return await request.content.readexactly(size) if size else b""
 
 
 def take(body: Mapping[str, Any], key: str, kind: type[Any]) -> Any:

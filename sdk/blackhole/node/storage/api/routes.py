@@ -11,6 +11,7 @@ from aiohttp import web
 from blackhole.errors import IntegrityError
 from blackhole.node.storage.api import fields, signed
 from blackhole.node.storage.api.server import answer
+from blackhole.node.storage.copies import LIST_BYTES
 from blackhole.node.storage.quotas import Permit
 from blackhole.node.storage.refusal import Refusal, malformed
 from blackhole.protocol import LEAF
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 BODY_SECONDS = 30.0
 """An upload that sends nothing for so long is given up."""
 
+LIST_TYPE = "application/vnd.ipld.dag-cbor"
 VOUCHER_BYTES = 74
 PIECE_SEGMENTS = 2**32
 LANES = 2**32 - 1
@@ -44,6 +46,7 @@ class Routes:
             web.post("/v1/agreements", self.agree),
             web.post("/v1/agreements/{id}/changes", self.change),
             web.get("/v1/agreements/{id}/pieces", self.pieces, allow_head=False),
+            web.put("/v1/agreements/{id}/pieces", self.copy),
             web.get("/v1/pieces/{root}", self.piece, allow_head=False),
             web.get("/v1/pieces/{root}/blocks/{index}", self.block, allow_head=False),
             web.get("/v1/pieces/{root}/audit", self.audit, allow_head=False),
@@ -120,16 +123,28 @@ class Routes:
 
     async def pieces(self, request: web.Request) -> web.Response:
         """GET /v1/agreements/{id}/pieces"""
-        deal = self.plugin.state.deals.get(self._agreement(request))
+        name = self._agreement(request)
+        asked = fields.from_hex(request.query["root"], 32, "root") if "root" in request.query else None
+        deal = self.plugin.state.deals.get(name)
         if deal is None:
-            raise Refusal(404, "unknown_agreement", "This node has no such agreement.", hint="Check the id.")
+            found = await self.plugin.copies.find(bytes.fromhex(name), asked)
+            if found is None:
+                raise Refusal(404, "unknown_agreement", "This node has no such agreement.", hint="Check the id.")
+            return web.Response(body=found, content_type=LIST_TYPE)
         root = deal.root
-        if "root" in request.query:
-            root = fields.from_hex(request.query["root"], 32, "root").hex()
+        if asked is not None:
+            root = asked.hex()
             if root not in deal.roots():
                 raise Refusal(404, "unknown_root", "The agreement has no such content.", hint="Leave root out.")
         listed = await self.plugin.store.read_list(bytes.fromhex(deal.id), bytes.fromhex(root))
-        return web.Response(body=listed.encode(), content_type="application/vnd.ipld.dag-cbor")
+        return web.Response(body=listed.encode(), content_type=LIST_TYPE)
+
+    async def copy(self, request: web.Request) -> web.Response:
+        """PUT /v1/agreements/{id}/pieces: the list of another node's agreement, to be kept for when that is gone."""
+        self._not_draining()
+        name = bytes.fromhex(self._agreement(request))
+        await self.plugin.copies.take(name, await fields.whole_body(request, LIST_BYTES))
+        return answer({}, 201)
 
     # ------------------------------------------------------------------------------------------------- reads
 
