@@ -199,6 +199,13 @@ class TransactionReplaced(ChainError):
     hint = "Use each key from one program only, or give this one a key of its own."
 
 
+class NotYetChangeable(ChainError):
+    """An agreement takes no Change before its node has proven the last period. Nothing was signed."""
+
+    code = "not_yet_changeable"
+    hint = "Try again later: after its node's next proof, or when the time for that is over."
+
+
 class Reorganised(ChainError):
     """The chain went back behind blocks that were taken as final."""
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from blackhole.chain.connection import Connection
     from blackhole.chain.signers import Signer
     from blackhole.chain.values import Address
+    from blackhole.storage.changes import ChangeDesk
     from blackhole.storage.directory import Directory
+    from blackhole.storage.joining import Additions
     from blackhole.storage.lane_book import LaneBook
     from blackhole.storage.objects import ObjectList, Seal
     from blackhole.storage.terms import MarketDomain
@@ -134,6 +136,25 @@ class StorageCore:
 
         return LaneBook(self.folder("lanes"), self.account)
 
+    @cached_property
+    def desk(self) -> ChangeDesk:
+        """Changes agreements, one Change an agreement at a time."""
+        from blackhole.storage.changes import ChangeDesk
+
+        return ChangeDesk(self)
+
+    @cached_property
+    def additions(self) -> Additions:
+        """Brings pieces into agreements the account has."""
+        from blackhole.storage.joining import Additions
+
+        return Additions(self, self.desk)
+
+    @cached_property
+    def opening(self) -> asyncio.Lock:
+        """Held while agreements are chosen and opened: the next put then finds them and joins."""
+        return asyncio.Lock()
+
     def folder(self, name: str) -> Path:
         """A private folder of the home."""
         return private_folder(self.connection.home.root / name)
@@ -154,6 +175,19 @@ class StorageCore:
 
         with suppress(DiskError):
             write_private(self.folder("manifests") / digest.hex(), data)
+
+    def kept_list(self, identity: int) -> bytes | None:
+        """The piece list of an agreement as it was kept here last; None if it was not."""
+        try:
+            return (self.folder("lists") / f"{identity:064x}").read_bytes()
+        except OSError:
+            return None
+
+    def keep_list(self, identity: int, data: bytes) -> None:
+        """Keep an agreement's piece list for when its node is gone."""
+        from blackhole.paths import write_private
+
+        write_private(self.folder("lists") / f"{identity:064x}", data)
 
     async def clock(self) -> Clock:
         """The chain's time now."""

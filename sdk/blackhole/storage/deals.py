@@ -29,6 +29,8 @@ EARLY_SECONDS = 60
 """A deal starts with the next period, unless that begins so soon that the transaction may miss it."""
 NOT_OPENED = "NotOpened"
 """The chain gives no reason: out of gas, or the transaction was dropped. Worth another try."""
+PROVING = "NodeIsProving"
+"""How the market refuses while a node is between a draw and its proof. It passes."""
 TOO_LATE = "StartOutOfRange"
 """How the market refuses Terms whose first period has come. They can open no more, so others may be signed."""
 NO_ACCOUNT = "0x" + "00" * 20
@@ -157,6 +159,26 @@ async def open_batch(core: StorageCore, batch: Sequence[Row]) -> OpenResult:
         if row.slot not in opened:
             skipped.setdefault(row.slot, NOT_OPENED)
     return OpenResult(opened, skipped, (receipt,))
+
+
+async def open_patiently(core: StorageCore, rows: Sequence[Row]) -> OpenResult:
+    """As `open_batch` for any number of rows; those whose nodes are proving are tried until their start has come."""
+    opened: dict[int, int] = {}
+    skipped: dict[int, str] = {}
+    receipts: list[Receipt] = []
+    while rows:
+        waiting: list[Row] = []
+        for batch in batches(rows):
+            result = await open_batch(core, batch)
+            opened |= result.opened
+            skipped |= result.skipped
+            receipts += result.receipts
+            waiting += [row for row in batch if result.skipped.get(row.slot) in {PROVING, NOT_OPENED}]
+        period = (await core.clock()).period
+        rows = [row for row in waiting if row.terms.start > period]
+        if rows:
+            await wait_for_block(core, receipts[-1].block)
+    return OpenResult(opened, {slot: reason for slot, reason in skipped.items() if slot not in opened}, tuple(receipts))
 
 
 def _transaction(core: StorageCore, batch: Sequence[Row]) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from blackhole.errors import BlackholeError, IntegrityError, NodeUnreachable
 from blackhole.storage.agreement_tree import PieceList
 from blackhole.storage.directory import ANSWER_SECONDS
+from blackhole.storage.list_copies import find, spread
 
 if TYPE_CHECKING:
     from blackhole.chain.bindings.storage_market import Agreement, Ledger
@@ -30,7 +31,7 @@ class Held:
     Attributes:
         id: on chain.
         agreement: as the chain has it.
-        pieces: what it holds, checked against the chain's root; None when its node does not tell.
+        pieces: what it holds, checked against the chain's root; None when neither its node nor a copy tells.
         reached: the node; None when it does not answer.
         error: why not.
         seconds: how long it took to answer.
@@ -46,6 +47,11 @@ class Held:
     @property
     def node(self) -> int:
         return self.agreement.node
+
+    @property
+    def told(self) -> bool:
+        """Whether its node itself says that it holds them."""
+        return self.live and self.error is None
 
     @property
     def silent(self) -> bool:
@@ -118,7 +124,7 @@ async def take(core: StorageCore, payer: str, ids: Iterable[int] | None = None) 
         began = time.monotonic()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                pieces = await _pieces(node, identity, agreement)
+                pieces = await listed_pieces(node, identity, agreement)
         except TimeoutError:
             error = NodeUnreachable(f"node {agreement.node} took longer than {ANSWER_SECONDS:.0f} s")
             return Held(identity, agreement, None, None, error, ANSWER_SECONDS)
@@ -127,9 +133,10 @@ async def take(core: StorageCore, payer: str, ids: Iterable[int] | None = None) 
         return Held(identity, agreement, pieces, node, None, time.monotonic() - began)
 
     held = await asyncio.gather(*(ask(identity, agreement) for identity, agreement in live))
+    held = await asyncio.gather(*(_from_copies(core, each, by_node.values()) for each in held))
     places: dict[bytes, list[Held]] = {}
     for each in sorted(held, key=lambda each: each.seconds):
-        for piece in each.pieces.pieces if each.pieces is not None else ():
+        for piece in each.pieces.pieces if each.pieces is not None and each.told else ():
             places.setdefault(piece.root, []).append(each)
     return Inventory(
         clock.period,
@@ -139,7 +146,7 @@ async def take(core: StorageCore, payer: str, ids: Iterable[int] | None = None) 
     )
 
 
-async def _pieces(node: Reached, identity: int, agreement: Agreement) -> PieceList:
+async def listed_pieces(node: Reached, identity: int, agreement: Agreement) -> PieceList:
     """The agreement's pieces as its node lists them. Raises IntegrityError when they are not what the chain signed."""
     root = bytes(agreement.root)
     if not agreement.leaves:
@@ -149,6 +156,26 @@ async def _pieces(node: Reached, identity: int, agreement: Agreement) -> PieceLi
     if not pieces.pieces or pieces.tree().root != root or pieces.leaves != agreement.leaves:
         raise IntegrityError(f"node {agreement.node} lists other pieces than the agreement's root says")
     return pieces
+
+
+async def _from_copies(core: StorageCore, held: Held, nodes: Iterable[Reached]) -> Held:
+    """With the list from a copy, where the node does not tell (any more)."""
+    if held.pieces is not None or not held.agreement.leaves:
+        return held
+    others = [node for node in nodes if node.info.id != held.node]
+    return replace(held, pieces=await find(core, held.id, held.agreement, others))
+
+
+async def copy_lists(core: StorageCore, agreements: Iterable[str]) -> None:
+    """Copy the lists of these agreements (0x-hex) of the account, as they are now, to where they outlive their nodes.
+
+    Costs nothing; where it fails the next Change does it again.
+    """
+    ids = [int(each, 16) for each in agreements if each]
+    try:
+        await spread(core, (await take(core, core.account, ids)).held if ids else ())
+    except BlackholeError:
+        return
 
 
 def infer(inventory: Inventory, lists: Iterable[PieceList]) -> Inventory:

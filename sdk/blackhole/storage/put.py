@@ -17,12 +17,12 @@ from blackhole.journal import Journal, Record
 from blackhole.storage import quotes
 from blackhole.storage.caps import ReadCap
 from blackhole.storage.encryption import new_object_key
+from blackhole.storage.inventory import copy_lists
 from blackhole.storage.objects import ObjectEntry
 from blackhole.storage.put_base import PutOptions, checked_profile, leaves_of, repair_share
 from blackhole.storage.put_deals import PutDeals
 from blackhole.storage.put_journal import KIND, PutState, PutStep
 from blackhole.storage.sources import Source
-from blackhole.storage.terms import Terms
 from blackhole.storage.types import Quote, StoredObject
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Put(PutDeals):
             payer=core.account,
             profile=profile.name,
             periods=options.periods,
+            align=options.align,
             identity=source.identity,
             size=source.size,
             name=options.name or source.name,
@@ -77,7 +78,7 @@ class Put(PutDeals):
         def fits(records: list[Record[PutStep]]) -> bool:
             started = PutState.replay(records).started
             names = ("identity", "profile", "periods", "chain_id", "market", "payer")
-            return tuple(started.get(name) for name in names) == wanted
+            return (*(started.get(name) for name in names), started.get("align", 1)) == (*wanted, options.align)
 
         for path in sorted(core.connection.home.journals.glob("put-*.journal")):
             # Other processes may be at their own files: only the journal of this one has to be free.
@@ -103,6 +104,8 @@ class Put(PutDeals):
             else:
                 quote = self._restored_quote()
             stored = await self._list(quote)
+            if any(slot.joins for slot in self.state.slots):
+                await copy_lists(self.core, stored.agreements)
             self.journal.remove()
         finally:
             self.journal.close()
@@ -115,9 +118,8 @@ class Put(PutDeals):
         payer = bytes.fromhex(self.core.account[2:])
         object_key = self.core.seal.open(self.state.started["sealed"], KIND)
         cap = ReadCap(self.core.chain_id, payer, top.cid, top.leaves, object_key)
-        terms = [Terms.from_json(slot.terms) for slot in self.state.slots if slot.terms is not None and slot.id]
         agreements = tuple(hex(slot.id) if slot.id else "" for slot in self.state.slots)
-        end = min(each.end for each in terms)
+        end = min(slot.end for slot in self.state.slots if slot.id)
         name = str(self.state.started["name"])
         entry = ObjectEntry(
             manifest=str(top.cid),
@@ -145,7 +147,7 @@ class Put(PutDeals):
             nodes=tuple(slot.node if slot.id else 0 for slot in self.state.slots),
             agreements=agreements,
             end=end,
-            cost=sum(each.prepaid for each in terms),
+            cost=sum(slot.cost for slot in self.state.slots),
             gas=self.gas,
             transactions=tuple(self.state.transactions),
             quote=quote,
@@ -178,15 +180,15 @@ async def quote_for(core: StorageCore, size: int, options: PutOptions) -> Quote:
     if size < 0:
         raise InputError("An object has no negative size.", hint="Pass the number of bytes.")
     leaves = leaves_of(profile, size)
-    offers = await quotes.ask(core, profile, leaves, options.periods, seed=os.urandom(8))
-    repair = sum(repair_share(options, offers.offered[node].rate, options.periods) for node in offers.placement.nodes)
-    seconds = (await core.clock()).seconds
-    return quotes.summarise(
+    most = options.periods + options.align - 1
+    offers = await quotes.ask(core, profile, leaves, most, seed=quotes.own_order(core))
+    return await quotes.summarise(
+        core,
         offers,
         size=size,
         profile=profile,
-        periods=options.periods,
-        period_seconds=seconds,
         leaves=leaves,
-        repair=repair,
+        periods=options.periods,
+        align=options.align,
+        reserve=lambda rate: repair_share(options, rate, options.periods),
     )

@@ -38,6 +38,7 @@ class PutOptions:
         name: for the list of own objects; None takes the source's.
         progress: called as bytes reach the nodes.
         repair_share: wei a shard set aside for replacing it, None: what one period costs for each ten.
+        align: periods; the end moves up to their next multiple, so that objects of different days share agreements.
     """
 
     profile: str = "std"
@@ -46,6 +47,7 @@ class PutOptions:
     name: str | None = None
     progress: ProgressCallback | None = None
     repair_share: int | None = None
+    align: int = 1
 
 
 class PutBase:
@@ -65,6 +67,7 @@ class PutBase:
         self._offers: Offers | None = None
         self._offered: dict[int, Offered] = {}
         self._failed: set[int] = set()
+        self._apart: set[int] = set()
         self._permits: dict[int, tuple[int, dict[str, str]]] = {}
         self._replacing = asyncio.Lock()
         self._meter = Meter(None, None)
@@ -110,6 +113,8 @@ def checked_profile(options: PutOptions) -> Profile:
         raise InputError(f"There is no profile {options.profile!r}.", hint=f"Profiles: {', '.join(PROFILES)}")
     if options.periods < 1:
         raise InputError("An object is stored for at least one period.", hint="Pass periods=1 or more.")
+    if options.align < 1:
+        raise InputError("Ends are aligned to one period or more.", hint="Pass align=1 for exactly the periods asked.")
     return profile
 
 

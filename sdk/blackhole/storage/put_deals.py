@@ -1,4 +1,4 @@
-"""How a put is paid: terms, signatures, and agreements opened on chain."""
+"""How a put is paid: shards join agreements the account has, or terms are signed and agreements opened on chain."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from blackhole.errors import (
 )
 from blackhole.storage import deals
 from blackhole.storage.agreement_tree import PieceList
+from blackhole.storage.joining import aligned_end
+from blackhole.storage.put_joins import POOR, PutJoins
 from blackhole.storage.put_journal import PutStep
-from blackhole.storage.put_places import PutPlaces
 from blackhole.storage.terms import Terms
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Collection
 
 ROUNDS = 6
 """How often terms are signed anew before a put gives up."""
@@ -29,18 +30,21 @@ OPEN_TRIES = 40
 """Blocks waited for while nodes are between a draw and their proof."""
 
 
-class PutDeals(PutPlaces):
+class PutDeals(PutJoins):
     """From staged pieces to open agreements, each paid once."""
 
     async def _agree_and_open(self) -> None:
-        """Have every slot's deal signed and opened; slots that cannot be opened go to other nodes."""
+        """Have every slot's deal signed and opened or joined; slots that cannot be opened go to other nodes."""
         for _ in range(ROUNDS):
             await self._void_the_late()
-            rows = await self._agree()
-            if not rows:
-                return
-            await self._require_open_funds(rows)
-            await self._open(rows)
+            await self._settle_joins()
+            async with self.core.opening:
+                chosen = await self._choose()
+                rows = await self._agree(chosen)
+                joining = sum(self._join_cost(index, place) for index, place in chosen.items())
+                await self.core.require_funds(joining + sum(row.terms.prepaid for row in rows))
+                await self._open(rows)
+            await self._join(chosen)
             if all(slot.id for slot in self.state.slots):
                 return
             await self._transfer()  # to nodes that took a slot over
@@ -73,13 +77,16 @@ class PutDeals(PutPlaces):
             if slot.terms is not None and not slot.id
         ]
 
-    async def _agree(self) -> list[deals.Row]:
-        """Every unopened slot's Terms, signed by its node; those signed before as they are."""
+    async def _agree(self, joining: Collection[int]) -> list[deals.Row]:
+        """The signed Terms of every unopened slot that is not `joining`; those signed before as they are."""
         clock = await self.core.clock()
         start = deals.start_period(clock)
-        known = self._rows()
         # One batch, one span: what was signed before for another start goes with its own dates.
-        waiting = [index for index, slot in enumerate(self.state.slots) if not slot.id and slot.terms is None]
+        waiting = [
+            index
+            for index, slot in enumerate(self.state.slots)
+            if not slot.id and slot.terms is None and not slot.joins and index not in joining
+        ]
 
         async def one(index: int) -> None:
             slot = self.state.slots[index]
@@ -90,7 +97,7 @@ class PutDeals(PutPlaces):
                 pieces,
                 rate=slot.rate,
                 start=start,
-                end=start + self.periods,
+                end=aligned_end(start, self.periods, self.align),
                 repair_share=self._repair_share(slot.rate),
             )
             signature = await self._signature(index, terms, pieces)
@@ -98,7 +105,7 @@ class PutDeals(PutPlaces):
                 await self._step(PutStep.AGREED, slot=index, terms=terms.to_json(), signature=signature.hex())
 
         await asyncio.gather(*(one(index) for index in waiting))
-        return self._rows() or known
+        return self._rows()
 
     async def _signature(self, index: int, terms: Terms, pieces: PieceList) -> bytes:
         """The node's signature; empty when the slot went to another node or its pieces have to be sent again."""
@@ -116,6 +123,9 @@ class PutDeals(PutPlaces):
                     continue
                 if error.code == "insufficient_funds":
                     raise
+                if error.code == "quote_expired" and await self._quoted_again(index):
+                    offered = self._offered[slot.node]
+                    continue
                 if error.code == "not_staged" and slot.staged:
                     await self._step(PutStep.REPLACED, slot=index, node=slot.node, rate_wei=str(slot.rate))
                     return b""
@@ -126,12 +136,9 @@ class PutDeals(PutPlaces):
                 return b""
         return b""
 
-    async def _require_open_funds(self, rows: list[deals.Row]) -> None:
-        await self.core.require_funds(sum(row.terms.prepaid for row in rows))
-
     async def _open(self, rows: list[deals.Row]) -> None:
         """Send the transactions; wait where a node is between a draw and its proof."""
-        for _ in range(OPEN_TRIES):
+        for _ in range(OPEN_TRIES if rows else 0):
             ids = [hex(row.id(self.core)) for row in rows]
             await self._step(PutStep.SUBMITTED, ids=ids, prepaid_wei=str(sum(row.terms.prepaid for row in rows)))
             busy: list[deals.Row] = []
@@ -143,7 +150,7 @@ class PutDeals(PutPlaces):
                 await self._opened(result.opened, tuple("0x" + each.hash.hex() for each in result.receipts))
                 for row in batch:
                     reason = result.skipped.get(row.slot)
-                    if reason in {"NodeIsProving", deals.NOT_OPENED}:
+                    if reason in {deals.PROVING, deals.NOT_OPENED}:
                         busy.append(row)
                     elif reason is not None and reason != deals.TOO_LATE:  # too late: voided in the next round
                         await self._give_up(row, reason)
@@ -157,8 +164,8 @@ class PutDeals(PutPlaces):
 
     async def _give_up(self, row: deals.Row, reason: str) -> None:
         """The chain does not take this deal: to another node with it."""
-        if reason in {"InsufficientBalance", "InsufficientAllowance"}:
-            await self._require_open_funds([row])
+        if reason in POOR:
+            await self.core.require_funds(row.terms.prepaid)
         await self._step(PutStep.VOIDED, slots=[row.slot])
         await self.replace(row.slot, NoFreeNodes(f"The chain refused the deal with node {row.terms.node}: {reason}."))
 

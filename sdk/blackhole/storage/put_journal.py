@@ -1,11 +1,13 @@
 """What a `put` has done so far, step by step, on the disk: an interrupted one goes on and pays once.
 
     STARTED ─► SALTED ─► ENCODED (each segment) ─► SEALED ─► AGREED (each shard) ─► SUBMITTED ─► OPENED ─► LISTED
-                 PLACED, REPLACED, STAGED as nodes take shards;  VOIDED when signed terms can open no more
+                 PLACED, REPLACED, STAGED as nodes take shards    └► JOINING ─► JOINED ──────────────┘
+                 VOIDED when what was signed can happen no more
 
 The object key and the cap are sealed with the account's local key; nothing else here is secret. A deal is paid by
 opening it on chain, its id is the digest of the terms, and an id opens once: a resumed put submits the journalled terms
-again and never signs new ones before the old ones can open no more.
+again and never signs new ones before the old ones can open no more. A shard that joins an agreement is paid by a
+Change; its nonce lets one of all Changes signed for an agreement happen, and a piece stands in a list once.
 """
 
 from __future__ import annotations
@@ -45,8 +47,13 @@ class PutStep(StrEnum):
     """The payer has signed these ids; the transaction is sent after this."""
     OPENED = "opened"
     """These agreements are open on chain."""
+    JOINING = "joining"
+    """A node has signed the Change that brings a shard into an agreement; it is sent after this."""
+    JOINED = "joined"
+    """The shard's pieces are in the agreement on chain."""
     VOIDED = "voided"
-    """Signed terms that did not open before their start, so they never can: new ones may be signed."""
+    """What was signed for these shards can happen no more (terms whose start came, Changes another one overtook): it
+    may be signed anew."""
     LISTED = "listed"
     """The object is in the list of own objects: the put is done."""
 
@@ -67,6 +74,21 @@ class Segment:
     row: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A signed Change that brings a shard's pieces into an agreement.
+
+    Attributes:
+        change: as JSON; perhaps with the pieces of other puts.
+        signature: the node's.
+        prepaid: wei of its prepaid that are this shard's.
+    """
+
+    change: dict[str, Any]
+    signature: bytes
+    prepaid: int
+
+
 @dataclass(slots=True)
 class Slot:
     """One shard's place.
@@ -77,7 +99,10 @@ class Slot:
         staged: roots it acknowledged.
         terms: the signed Terms as JSON, None before.
         signature: the node's.
-        id: the agreement's id, 0 until it is open.
+        joins: Changes signed for it that may have happened, the newest last.
+        id: the agreement's id, 0 until it is open and holds the pieces.
+        cost: wei locked for it, once it has an id.
+        end: first period no longer paid, once it has an id.
     """
 
     node: int
@@ -85,7 +110,10 @@ class Slot:
     staged: set[bytes] = field(default_factory=set)
     terms: dict[str, Any] | None = None
     signature: bytes = b""
+    joins: list[Join] = field(default_factory=list)
     id: int = 0
+    cost: int = 0
+    end: int = 0
 
 
 @dataclass(slots=True)
@@ -135,13 +163,26 @@ class PutState:
             self.submitted.append(row)
         elif step is PutStep.OPENED:
             for index, identity in row["opened"]:
-                self.slots[index].id = int(identity, 16)
-            self.transactions += row.get("transactions", [])
+                slot = self.slots[index]
+                assert slot.terms is not None
+                slot.id, slot.cost, slot.end = int(identity, 16), int(slot.terms["prepaid"]), slot.terms["end"]
+            self._sent(row)
+        elif step is PutStep.JOINING:
+            join = Join(row["change"], bytes.fromhex(row["signature"]), int(row["prepaid_wei"]))
+            self.slots[row["slot"]].joins.append(join)
+        elif step is PutStep.JOINED:
+            slot = self.slots[row["slot"]]
+            slot.id, slot.cost, slot.end = int(row["id"], 16), int(row["cost_wei"]), row["end"]
+            self._sent(row)
         elif step is PutStep.VOIDED:
             for index in row["slots"]:
-                self.slots[index].terms, self.slots[index].signature = None, b""
+                slot = self.slots[index]
+                slot.terms, slot.signature, slot.joins = None, b"", []
         elif step is PutStep.LISTED:
             self.listed = True
+
+    def _sent(self, row: dict[str, Any]) -> None:
+        self.transactions += [each for each in row.get("transactions", []) if each not in self.transactions]
 
     @property
     def open_slots(self) -> list[int]:

@@ -35,8 +35,9 @@ class PutPlaces(PutContent):
 
     async def _ask(self) -> None:
         """Ask for quotes and choose nodes; what was chosen before is kept as far as it still answers."""
-        seed = bytes.fromhex(str(self.state.started["id"]))
-        self._offers = await quotes.ask(self.core, self.profile, self._leaves, self.periods, seed=seed)
+        self._offers = await quotes.ask(
+            self.core, self.profile, self._leaves, self._periods_at_most, seed=quotes.own_order(self.core)
+        )
         self._offered = dict(self._offers.offered)
 
     async def _place(self) -> Quote:
@@ -55,26 +56,34 @@ class PutPlaces(PutContent):
         return await self._summary(self._offers)
 
     async def _summary(self, offers: Offers) -> Quote:
-        clock = await self.core.clock()
-        return quotes.summarise(
+        return await quotes.summarise(
+            self.core,
             offers,
             size=self.size,
             profile=self.profile,
-            periods=self.periods,
-            period_seconds=clock.seconds,
             leaves=self._leaves,
-            repair=sum(self._repair_share(offers.offered[node].rate) for node in offers.placement.nodes),
+            periods=self.periods,
+            align=self.align,
+            reserve=self._repair_share,
         )
 
     @property
     def periods(self) -> int:
         return int(self.state.started["periods"])
 
+    @property
+    def align(self) -> int:
+        return int(self.state.started.get("align", 1))
+
+    @property
+    def _periods_at_most(self) -> int:
+        return self.periods + self.align - 1
+
     def _repair_share(self, rate: int) -> int:
         return repair_share(self.options, rate, self.periods)
 
     def _price(self, rates: list[int]) -> int:
-        return sum(rate * self.periods + self._repair_share(rate) for rate in rates)
+        return sum(rate * self._periods_at_most + self._repair_share(rate) for rate in rates)
 
     def _check_price(self, rates: list[int]) -> None:
         limit, price = self.options.max_price, self._price(rates)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blackhole.chain.signatures import recover
 from blackhole.errors import BlackholeError, IntegrityError, NodeError, NodeUnreachable
+from blackhole.storage.deals import start_period
 from blackhole.storage.directory import ANSWER_SECONDS
+from blackhole.storage.joining import aligned_end, lasting, places
 from blackhole.storage.placement import Candidate, Placement, place
 from blackhole.storage.types import NodeQuote, Quote
 
@@ -126,13 +128,39 @@ async def ask(
     return Offers(placement, offered, {info.id: info for info in infos})
 
 
-def summarise(
-    offers: Offers, *, size: int, profile: Profile, periods: int, period_seconds: int, leaves: int, repair: int
+def own_order(core: StorageCore) -> bytes:
+    """Orders nodes of equal price: the same for every object of an account, so that its objects share agreements, and
+    another for each account."""
+    return bytes.fromhex(core.account[2:])
+
+
+async def summarise(
+    core: StorageCore,
+    offers: Offers,
+    *,
+    size: int,
+    profile: Profile,
+    leaves: int,
+    periods: int,
+    align: int,
+    reserve: Callable[[int], int],
 ) -> Quote:
-    """The offers as the caller sees them."""
+    """The offers as the caller sees them: what is locked where, and which agreements of the account would be joined.
+
+    Args:
+        leaves: KiB a node holds.
+        periods, align: of the deal; see `joining.aligned_end`.
+        reserve: wei set aside for repair at a rate.
+    """
     placement = offers.placement
+    clock, joined = await asyncio.gather(core.clock(), places(core, placement.nodes, lasting(periods, align)))
+    start = start_period(clock)
+    span = aligned_end(start, periods, align) - start
+    spans = {node: joined[node].periods if node in joined else span for node in placement.nodes}
     shard_of = {node: shard for shard, node in enumerate(placement.nodes)}
-    rate = sum(offers.offered[node].rate for node in placement.nodes)
+    rates = {node: offers.offered[node].rate for node in placement.nodes}
+    storage = sum(rates[node] * spans[node] for node in placement.nodes)
+    repair = sum(reserve(rate) for rate in rates.values())
     cheapest = sorted(offers.offered[node].egress for node in placement.nodes)[: profile.k]
     mib = -(-leaves // 1024)
     rows = tuple(
@@ -144,19 +172,20 @@ def summarise(
             rate=offers.offered[row.node].rate if row.node in offers.offered else 0,
             egress=offers.offered[row.node].egress if row.node in offers.offered else 0,
             reason=row.reason,
+            joins=hex(joined[row.node].id) if row.node in joined else "",
         )
         for row in placement.rows
     )
     return Quote(
         size=size,
         profile=profile.name,
-        periods=periods,
-        period_seconds=period_seconds,
+        periods=max(spans.values()),
+        period_seconds=clock.seconds,
         leaves=leaves * profile.n,
-        rate=rate,
-        storage=rate * periods,
+        rate=sum(rates.values()),
+        storage=storage,
         repair=repair,
-        total=rate * periods + repair,
+        total=storage + repair,
         read_micro=sum(price * mib for price in cheapest),
         nodes=rows,
     )

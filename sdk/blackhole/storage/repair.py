@@ -345,18 +345,11 @@ class Repair:
         )
         await self.core.require_funds(terms.prepaid)
         signature = await deals.ask_signature(self.core, offered.reached, terms, listed, quote)
-        row = deals.Row(slot, terms, signature)
-        reason = deals.NOT_OPENED
-        for _ in range(OPEN_TRIES):
-            result = await deals.open_batch(self.core, [row])
-            if slot in result.opened:
-                self.cost += terms.prepaid
-                return hex(result.opened[slot]), ""
-            reason = result.skipped.get(slot, reason)
-            if reason not in {"NodeIsProving", deals.NOT_OPENED}:
-                break
-            await asyncio.sleep(0.5)
-        return "", reason
+        result = await deals.open_patiently(self.core, [deals.Row(slot, terms, signature)])
+        if slot not in result.opened:
+            return "", result.skipped[slot]
+        self.cost += terms.prepaid
+        return hex(result.opened[slot]), ""
 
     async def _open_by_policy(
         self, reader: ObjectReader, manifest: SegmentsManifest, at: int, slot: int, offered: Offered

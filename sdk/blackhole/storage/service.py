@@ -48,7 +48,9 @@ class Storage(ConnectedService[M]):
             await self._shared.aclose()
 
     @operation
-    async def quote(self, source: SourceLike | int, *, profile: str | None = None, periods: int = 30) -> Quote:
+    async def quote(
+        self, source: SourceLike | int, *, profile: str | None = None, periods: int = 30, align: int = 1
+    ) -> Quote:
         """What storing `source` (or so many bytes) would cost, at which nodes and why these. Only asks.
 
         Raises:
@@ -68,7 +70,8 @@ class Storage(ConnectedService[M]):
             if opened.size is None:
                 raise InputError("A pipe does not say its size.", hint="Pass the number of bytes instead.")
             size = opened.size
-        return await quote_for(self._core, size, PutOptions(profile=self._profile(profile), periods=periods))
+        options = PutOptions(profile=self._profile(profile), periods=periods, align=align)
+        return await quote_for(self._core, size, options)
 
     @operation
     async def put(
@@ -80,12 +83,16 @@ class Storage(ConnectedService[M]):
         max_price: int | None = None,
         name: str | None = None,
         progress: ProgressCallback | None = None,
+        align: int = 1,
     ) -> StoredObject:
         """Encrypt, spread and store an object for so many periods, and pay for it. The cap is kept in the own list.
 
         The money (`Quote.total`) is locked in the bank and released to nodes for each period they prove; it needs a
         balance there and an allowance for the storage market. Interrupted, the same call goes on where it stopped, and
         pays once.
+
+        Where the account has an agreement with a node that ends at the right time, the shard joins it; elsewhere a new
+        one is opened. Puts that run side by side share what they send to the chain.
 
         Args:
             source: a path, "-" for stdin, bytes, or a binary stream.
@@ -94,6 +101,8 @@ class Storage(ConnectedService[M]):
             max_price: wei that may be locked at most.
             name: for the own list; default: the file's.
             progress: called with bytes done, bytes in all, bytes a second, seconds left.
+            align: periods. The end, and what is paid, moves up to their next multiple: with 7 what is put on the days
+                of a week ends together and shares agreements. `max_price` has to allow for it.
 
         Raises:
             InputError: the source is missing, unreadable, special, or changed while it was read.
@@ -107,7 +116,12 @@ class Storage(ConnectedService[M]):
         opened = await asyncio.to_thread(open_source, source, name)
         try:
             options = PutOptions(
-                profile=self._profile(profile), periods=periods, max_price=max_price, name=name, progress=progress
+                profile=self._profile(profile),
+                periods=periods,
+                max_price=max_price,
+                name=name,
+                progress=progress,
+                align=align,
             )
             put = await Put.begin(self._core, opened, options)
             return await put.run()
@@ -206,11 +220,15 @@ class Storage(ConnectedService[M]):
     async def renew(self, cap: str, periods: int, *, max_price: int | None = None) -> Kept:
         """Pay an object for `periods` more. Its nodes ask their present price.
 
+        Other objects in its agreements are neither extended nor charged: there its shards move to agreements that end
+        at the new time, without a byte being sent.
+
         Raises:
             PriceTooHigh, InsufficientFunds: nothing was sent. StorageError: no agreement of it lives. CapError.
         """
         from blackhole.errors import InputError
-        from blackhole.storage.upkeep import renew
+        from blackhole.storage.inventory import copy_lists
+        from blackhole.storage.renewal import renew
 
         if periods < 1:
             raise InputError("An object is renewed for at least one period.", hint="Pass 1 or more.")
@@ -219,7 +237,8 @@ class Storage(ConnectedService[M]):
         require_own(core, wanted, "Only its owner pays for it; put it yourself to keep a copy.")
         kept = await renew(core, wanted, periods, max_price=max_price)
         if kept.agreements:
-            await asyncio.to_thread(core.objects.update, str(wanted.manifest), end=kept.end)
+            await asyncio.to_thread(_renewed, core, str(wanted.manifest), kept)
+            await copy_lists(core, {*kept.agreements, *kept.moved})
         return kept
 
     @operation
@@ -232,12 +251,14 @@ class Storage(ConnectedService[M]):
         Raises:
             CapError, ChainError. What could not be given up stands in the result, and the object stays in the list.
         """
+        from blackhole.storage.inventory import copy_lists
         from blackhole.storage.upkeep import remove
 
         core = self._core
         wanted = await asyncio.to_thread(resolve_cap, core, cap)
         require_own(core, wanted, "Only its owner gives it up.")
         kept = await remove(core, wanted, nodes=nodes)
+        await copy_lists(core, kept.agreements)
         if nodes is None and not kept.failed:
             await asyncio.to_thread(core.objects.remove, str(wanted.manifest))
         return kept
@@ -310,6 +331,15 @@ def require_own(core: StorageCore, cap: ReadCap | RepairCap, hint: str) -> None:
 
     if cap.payer_address.lower() != core.account.lower():
         raise CapError("This object is another account's.", hint=hint, data={"payer": cap.payer_address})
+
+
+def _renewed(core: StorageCore, manifest: str, kept: Kept) -> None:
+    """Bring the own list to what a renewal did."""
+    entry = core.objects.find(manifest)
+    if entry is not None:
+        agreements = tuple(kept.moved.get(each, each) for each in entry.agreements)
+        end = kept.end if not kept.failed else entry.end
+        core.objects.update(manifest, end=end, agreements=agreements)
 
 
 def resolve_any_cap(core: StorageCore, text: str) -> ReadCap | RepairCap | VerifyCap:

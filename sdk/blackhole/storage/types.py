@@ -18,6 +18,7 @@ class NodeQuote:
         rate: wei a period for what it would hold.
         egress: micro-HOLE a MiB read.
         reason: "chosen", or why not.
+        joins: the agreement (0x-hex) the account has with it and that takes the shard; empty: a new one is opened.
     """
 
     node: int
@@ -27,6 +28,7 @@ class NodeQuote:
     rate: int
     egress: int
     reason: str
+    joins: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,13 @@ class Quote:
     Attributes:
         size: bytes of the object.
         profile: erasure profile.
-        periods: how long.
+        periods: how long it is paid for: as asked, or up to where the end is aligned to.
         period_seconds: length of a period.
         leaves: KiB each node holds, summed.
         rate: wei a period, all nodes.
         storage: rate × periods.
         repair: set aside for replacing lost shards; what is not used comes back.
-        total: what is locked when the deals open: storage + repair.
+        total: what is locked in new agreements and added to those that are joined: storage + repair.
         read_micro: micro-HOLE to read the object once from the cheapest nodes.
         nodes: every node known, chosen or not, and why.
     """
@@ -59,6 +61,12 @@ class Quote:
     read_micro: int
     nodes: tuple[NodeQuote, ...]
 
+    @property
+    def joining(self) -> int:
+        """Shards that join agreements the account has: each costs about 40,000 gas less than a new one, and its node
+        settles one agreement instead of two."""
+        return sum(bool(row.joins) for row in self.nodes)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
@@ -70,10 +78,10 @@ class StoredObject:
         manifest: CID of its manifest.
         name, size, profile: as stored.
         nodes: ids by shard; 0 where no node could be found (see `missing`).
-        agreements: ids (0x-hex) by shard.
+        agreements: ids (0x-hex) by shard; other objects of the account may be in them.
         end: first period no longer paid.
         cost: wei locked for it.
-        gas: wei of the chain's own coin its transactions cost.
+        gas: wei of the chain's own coin its transactions cost; a Change that puts share counts for one of them.
         transactions: hashes, 0x-hex.
         quote: what was quoted.
         missing: shards without a node: the object is readable, `repair` restores them.

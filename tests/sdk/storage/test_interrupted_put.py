@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from blackhole.chain.bindings.storage_market import Opened
-from blackhole.face import portal
+from agreements import changed, opened_by
 from blackhole.journal import Journal
 from blackhole.storage.lane_book import MIB
 from blackhole.storage.put_journal import KIND, PutStep
@@ -40,6 +39,8 @@ POINTS = [
     "listed:1:before",
     "listed:1",
 ]
+JOIN_POINTS = ["joining:1:torn", "joining:10", "joined:1:before", "joined:10"]
+"""Steps of a put whose shards join agreements that are there."""
 
 
 def command(account: Account, *arguments: str) -> tuple[list[str], dict[str, str]]:
@@ -52,24 +53,9 @@ def blackhole(account: Account, *arguments: str, **environment: str) -> subproce
     return subprocess.run(line, env=base | environment, capture_output=True, text=True, timeout=120, check=False)
 
 
-def opened_by(account: Account) -> list[Opened]:
-    """Every agreement the chain ever opened for the account."""
-    connection = account.client.connection
-    topic = bytes(12) + bytes.fromhex(connection.account[2:])
-
-    async def read() -> list[Opened]:
-        from blackhole.chain.events import decode_log
-
-        last = (await connection.chain.block("latest")).number
-        logs = await connection.chain.logs(connection.market.address, [Opened.TOPIC, None, topic], 0, last)
-        return [event for event in map(decode_log, logs) if isinstance(event, Opened)]
-
-    return portal().run(read())
-
-
 def test_every_step_is_among_the_points() -> None:
     # Replaced and voided need a failing node or a late block; they have tests of their own.
-    named = {PutStep(point.split(":")[0]) for point in POINTS}
+    named = {PutStep(point.split(":")[0]) for point in POINTS + JOIN_POINTS}
     assert named == set(PutStep) - {PutStep.REPLACED, PutStep.VOIDED}
 
 
@@ -97,6 +83,31 @@ def test_a_killed_put_is_finished_by_the_same_command_and_paid_once(payer: Accou
     left = [path.name for path in (payer.home / "journals").glob("put-*.journal")]
     assert left == []
     assert list((payer.home / "spool").glob("*/*")) == []
+
+
+@pytest.mark.parametrize("point", JOIN_POINTS)
+def test_a_killed_put_that_joins_is_finished_and_paid_once(payer: Account, tmp_path: Path, point: str) -> None:
+    data = os.urandom(10_000)
+    first = payer.client.storage.put(data, profile="dev", periods=20, name="first")
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(MIB + 7))
+    arguments = ("storage", "put", str(file), "--profile", "dev", "--periods", "20")
+    before = payer.client.escrow.balance()
+    killed = blackhole(payer, *arguments, BLACKHOLE_CRASH_AT=f"put:{point}")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = blackhole(payer, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stored = json.loads(done.stdout)
+    assert stored["resumed"]
+    assert stored["agreements"] == list(first.agreements)
+    assert len(opened_by(payer)) == 10
+    changes = [changed(payer, agreement) for agreement in first.agreements]
+    assert [len(each) for each in changes] == [1] * 10
+    paid = sum(change.change.prepaid for each in changes for change in each)
+    assert before - payer.client.escrow.balance() == paid == int(stored["cost_wei"]) == int(stored["quote_wei"])
+    assert payer.client.storage.get(stored["cap"]).data == file.read_bytes()
+    assert payer.client.storage.get(first.cap).data == data
+    assert list((payer.home / "journals").glob("put-*.journal")) == []
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(payer: Account, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from agreements import agreements
 from blackhole.devnet.handle import Devnet
 from blackhole.errors import CapError, DevnetError, NotEnoughShards, PriceTooHigh
 from blackhole.face import portal
@@ -157,19 +158,13 @@ def test_the_owner_repairs_and_the_bytes_are_the_same(
     assert len(set(fetched.served) & {row.node for row in done.restored}) >= 2
 
 
-def ends(payer: Account, agreements: Iterable[str]) -> set[int]:
-    connection = payer.client.connection
-    calls = [connection.market.agreement_of(int(each, 16)) for each in agreements]
-    return {agreement.end for agreement in portal().run(connection.chain.read_many(calls))}
-
-
 def test_repair_pays_until_the_end_of_its_own_object(payer: Account, killed: Callable[[int], None]) -> None:
     short, _ = store(payer, periods=20)
     store(payer, periods=60)
     killed(short.nodes[0])
     done = payer.client.storage.repair(short.cap, silent=True)
     assert len(done.restored) == 1
-    assert ends(payer, [row.agreement for row in done.restored]) == {short.end}
+    assert {each.end for each in agreements(payer, [row.agreement for row in done.restored])} == {short.end}
 
 
 def test_terms_whose_first_period_came_before_they_were_open_are_signed_anew(
