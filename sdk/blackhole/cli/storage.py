@@ -29,6 +29,14 @@ ProfileOption = Annotated[
     str | None, typer.Option(help="std: 20 of 40 shards restore it; dev: 3 of 10. Default: the network's, else std.")
 ]
 Periods = Annotated[int, typer.Option(min=1, help="How many periods; one is a day on public networks.")]
+Align = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Move the end, and the price, up to the next multiple of so many periods: files of different days then "
+        "share agreements.",
+    ),
+]
 MaxPrice = Annotated[str | None, typer.Option(help="HOLE that may be locked at most; then nobody is asked.")]
 
 
@@ -67,6 +75,7 @@ def quote(
     profile: ProfileOption = None,
     periods: Periods = 30,
     explain: Annotated[bool, typer.Option("--explain", help="Every node, and why it was chosen or not.")] = False,
+    align: Align = 1,
 ) -> None:
     """What storing a file would cost, and at which nodes. Nothing is stored.
 
@@ -78,7 +87,7 @@ def quote(
 
     with connect() as blackhole:
         what: str | int = int(file) if file.isdecimal() and not Path(file).exists() else file
-        found = blackhole.storage.quote(what, profile=profile, periods=periods)
+        found = blackhole.storage.quote(what, profile=profile, periods=periods, align=align)
         lasting = _lasting(blackhole, found.periods)
     emit(_quote_data(found), _quote_text(found, lasting, explain=explain))
 
@@ -104,9 +113,11 @@ def _quote_data(found: Quote) -> dict[str, Any]:
                 "rate_wei": row.rate,
                 "egress_micro_per_mib": row.egress,
                 "reason": row.reason,
+                "joins": row.joins,
             }
             for row in found.nodes
         ],
+        "joining": found.joining,
     }
 
 
@@ -120,6 +131,12 @@ def _quote_text(found: Quote, lasting: str, *, explain: bool) -> str:
         f"  locked   {hole(found.total)}",
         f"  reading it once costs {found.read_micro} micro-HOLE",
     ]
+    if found.joining:
+        new = chosen - found.joining
+        lines.append(
+            f"  {found.joining} shards join agreements you have"
+            + (f", {new} open new ones" if new else ": nothing new is opened")
+        )
     if explain:
         rows = [
             (r.node, "-" if r.shard is None else r.shard, r.group, r.rate, r.endpoint, r.reason) for r in found.nodes
@@ -135,6 +152,7 @@ def put(
     periods: Periods = 30,
     max_price: MaxPrice = None,
     name: Annotated[str | None, typer.Option(help="What you call it in `ls`; default: the file's name.")] = None,
+    align: Align = 1,
 ) -> None:
     """Encrypt a file, spread it over bonded nodes, and pay for it. Prints its cap: whoever has that reads the file.
 
@@ -148,7 +166,7 @@ def put(
     with connect() as blackhole:
         lasting = _lasting(blackhole, periods)
         if current().dry_run or (limit is None and not current().yes and file != "-"):
-            found = blackhole.storage.quote(file, profile=profile, periods=periods)
+            found = blackhole.storage.quote(file, profile=profile, periods=periods, align=align)
             if current().dry_run:
                 emit(
                     {"dry_run": True, **_quote_data(found)},
@@ -162,7 +180,13 @@ def put(
             confirm("A pipe does not say what it will cost. Store it without a limit?", limit=True)
         with Progress(f"storing {file}") as progress:
             stored = blackhole.storage.put(
-                file, profile=profile, periods=periods, max_price=limit, name=name, progress=progress
+                file,
+                profile=profile,
+                periods=periods,
+                max_price=limit,
+                name=name,
+                progress=progress,
+                align=align,
             )
     if stored.resumed:
         note("went on where an earlier put of this file stopped")
@@ -332,6 +356,11 @@ def renew(cap: Cap, periods: Periods = 30, max_price: MaxPrice = None) -> None:
     with connect() as blackhole:
         kept = blackhole.storage.renew(cap, periods, max_price=limit)
     text = f"renewed {len(kept.agreements)} agreements until period {kept.end} for {hole(kept.cost)}"
+    if kept.moved:
+        text += (
+            f"; {len(kept.moved)} shards moved, because other files in their agreements are not paid longer:"
+            " what those held for them comes back when they close"
+        )
     _kept(kept, text)
 
 
@@ -374,6 +403,7 @@ def _kept(kept: Any, text: str) -> None:
         "end": kept.end,
         "cost_wei": kept.cost,
         "transactions": kept.transactions,
+        "moved": kept.moved,
     }
     for identity, reason in kept.failed.items():
         note(f"agreement {identity[:12]}…: {reason}")

@@ -79,7 +79,7 @@ async def test_changes_are_refused_with_their_reason(market: Market, node: Runni
     payer, other = await market.payer(), await market.payer()
     id, pieces = await opened(node, payer, os.urandom(3000))
     own, foreign = await staged(node, payer, 5000), await staged(node, other, 4000)
-    now = await market.chain.read(market.market.agreement_of(id))
+    now, period = await market.chain.read(market.market.agreement_of(id)), await market.period()
     missing = cut(os.urandom(900)).piece
     cases: list[tuple[int, str, dict[str, Any]]] = [
         (409, "nonce", {"added": [own], "nonce": now.nonce + 1}),
@@ -97,13 +97,13 @@ async def test_changes_are_refused_with_their_reason(market: Market, node: Runni
         assert (status, body["code"]) == (expected, code), (values, body)
     status, body = await node.request(
         "POST", f"/v1/agreements/{id:064x}/changes",
-        body={"change": Change(id, bytes(32), bytes(32), 0, 0, now.end, 0, now.nonce).to_json(), "added": [],
+        body={"change": Change(id, bytes(32), bytes(32), 0, 0, now.end, 0, now.nonce, period).to_json(), "added": [],
               "removed": [missing.root.hex()]},
     )  # fmt: skip
     assert (status, body["code"]) == (422, "wrong_pieces")
     # A piece is in a list once.
     again = Piece(pieces.pieces[0].root, pieces.pieces[0].leaves)
-    body = {"change": Change(id, os.urandom(32), os.urandom(32), 9, HOLE, now.end, 0, now.nonce).to_json(),
+    body = {"change": Change(id, os.urandom(32), os.urandom(32), 9, HOLE, now.end, 0, now.nonce, period).to_json(),
             "added": [[again.root.hex(), again.leaves]], "removed": []}  # fmt: skip
     status, answer = await node.request("POST", f"/v1/agreements/{id:064x}/changes", body=body)
     assert (status, answer["code"]) == (422, "wrong_pieces")
