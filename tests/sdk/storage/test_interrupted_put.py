@@ -168,7 +168,11 @@ def test_two_processes_do_not_work_at_one_put(payer: Account, tmp_path: Path, ac
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list((payer.home / "journals").glob("put-*.journal")):
         time.sleep(0.01)
-    second = blackhole(payer, *arguments)
+    first.send_signal(signal.SIGSTOP)  # it holds the journal for as long as the second one needs
+    try:
+        second = blackhole(payer, *arguments)
+    finally:
+        first.send_signal(signal.SIGCONT)
     out, _ = first.communicate(timeout=120)
     assert first.returncode == 0, out
     assert second.returncode in {8, 9}, second.stdout
