@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from blackhole.errors import BlackholeError, InputError, IntegrityError, NodeError, PriceTooHigh, Reverted
+from blackhole.errors import (
+    BlackholeError,
+    InputError,
+    IntegrityError,
+    NodeError,
+    NotYetChangeable,
+    PriceTooHigh,
+    Reverted,
+)
 from blackhole.protocol import BLOCK, LEAF
 from blackhole.storage import deals, quotes
 from blackhole.storage.agreement_tree import Piece, PieceList
@@ -26,13 +34,14 @@ from blackhole.storage.blocks import block_digest
 from blackhole.storage.caps import ReadCap, RepairCap, repair_cap
 from blackhole.storage.get import ObjectReader
 from blackhole.storage.inventory import infer
+from blackhole.storage.joining import Addition, CannotJoin, Place, places
 from blackhole.storage.manifest import SegmentsManifest
 from blackhole.storage.masking import ShardMasks
 from blackhole.storage.repair_files import RepairFolder, ShardFiles
 from blackhole.storage.segment_read import ShardRebuilder
 from blackhole.storage.status import examine, lists_of, roots_of
 from blackhole.storage.sum_tree import encode_path
-from blackhole.storage.terms import Policy, Terms, Upload
+from blackhole.storage.terms import Change, Policy, Terms, Upload
 from blackhole.units import format_tokens
 
 if TYPE_CHECKING:
@@ -320,19 +329,46 @@ class Repair:
     ) -> list[Replacement]:
         """One agreement of the owner over everything the slot lost."""
         listed = PieceList((*shards, *(block.piece for block in manifest.encode())))
+        restored = partial(self._restored, slot, offered, shards, files)
+        place = (await places(self.core, [offered.node], lambda place: place.end == end)).get(offered.node)
+        if place is not None and await self._join_own(offered, listed, place):
+            return restored(hex(place.id))
         reason = deals.NOT_OPENED
         for attempt in range(TERMS_TRIES):
             # A quote may be over by the second time; then the node's present price has to be no higher.
             quote = (offered.row, offered.signature) if attempt == 0 else None
             identity, reason = await self._open_from_now(slot, offered, quote, listed, end)
             if identity:
-                return [
-                    Replacement(at, slot, "", identity, offered.node, piece.root.hex(), piece.leaves)
-                    for (at, shard), piece in zip([key for key in sorted(files) if key[1] == slot], shards, strict=True)
-                ]
+                return restored(identity)
             if reason != deals.TOO_LATE:
                 break
         raise NodeError(f"The chain refused the deal with node {offered.node}: {reason}.")
+
+    @staticmethod
+    def _restored(
+        slot: int, offered: Offered, shards: list[Piece], files: Mapping[tuple[int, int], Path], identity: str
+    ) -> list[Replacement]:
+        keys = [key for key in sorted(files) if key[1] == slot]
+        return [
+            Replacement(at, slot, "", identity, offered.node, piece.root.hex(), piece.leaves)
+            for (at, _), piece in zip(keys, shards, strict=True)
+        ]
+
+    async def _join_own(self, offered: Offered, listed: PieceList, place: Place) -> bool:
+        """Bring the slot into an agreement the owner has with its new node; False if that cannot be now."""
+        rate = -(-offered.rate * listed.leaves // offered.leaves)
+
+        async def signed(change: Change, signature: bytes, cost: int) -> None:
+            pass  # a repair that is interrupted finds the shard where it is
+
+        addition = Addition(listed.pieces, rate, 0, (offered.row, offered.signature), signed)
+        await self.core.require_funds(addition.cost(place))
+        try:
+            await self.core.additions.join(offered.reached, place, addition)
+        except (CannotJoin, NotYetChangeable):
+            return False
+        self.cost += addition.cost(place)
+        return True
 
     async def _open_from_now(
         self, slot: int, offered: Offered, quote: tuple[Mapping[str, Any], str] | None, listed: PieceList, end: int

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from blackhole.devnet.handle import Devnet
 from blackhole.devnet.settings import DevnetSettings
+from blackhole.errors import DevnetError
 from blackhole.units import Tokens
 from storage_accounts import Account
 
@@ -75,3 +76,23 @@ def corrupt(network: Devnet) -> Iterator[Callable[[int], None]]:
     for path, raw in whole.items():
         if path.exists():
             path.write_bytes(raw)
+
+
+@pytest.fixture
+def killed(network: Devnet) -> Iterator[Callable[[int], None]]:
+    """Kills nodes; they run again after the test."""
+    dead: list[int] = []
+
+    def kill(node: int) -> None:
+        network.kill(node)
+        dead.append(node)
+
+    yield kill
+    failures = []
+    for node in dead:
+        try:
+            network.start(node)
+        except DevnetError as error:  # the others still have to run for the tests that follow
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("nodes did not start again", failures)
