@@ -97,6 +97,7 @@ class Put(PutDeals):
         try:
             if self.state.sealed is None or len(self.state.open_slots) < self.profile.n:
                 await self._absorb()
+                await self._take_stock()
                 quote = await self._place()
                 self._spools.prepare(self._disk_need())
                 await self._transfer()

@@ -36,8 +36,9 @@ class PutDeals(PutJoins):
     async def _agree_and_open(self) -> None:
         """Have every slot's deal signed and opened or joined; slots that cannot be opened go to other nodes."""
         for _ in range(ROUNDS):
-            await self._void_the_late()
-            await self._settle_joins()
+            await self._take_stock()
+            if await self._replace_gone():
+                await self._transfer()
             async with self.core.opening:
                 chosen = await self._choose()
                 rows = await self._agree(chosen)
@@ -55,6 +56,11 @@ class PutDeals(PutJoins):
                 hint="Run the same command again: it opens the rest.",
                 data={"open": opened, "shards": self.profile.n},
             )
+
+    async def _take_stock(self) -> None:
+        """What became of all that was signed: it is on chain, or may still come to be, or can be signed anew."""
+        await self._void_the_late()
+        await self._settle_joins()
 
     async def _void_the_late(self) -> None:
         """Terms whose start has come and that are not open never will be: forget them, so new ones can be signed."""
@@ -82,11 +88,7 @@ class PutDeals(PutJoins):
         clock = await self.core.clock()
         start = deals.start_period(clock)
         # One batch, one span: what was signed before for another start goes with its own dates.
-        waiting = [
-            index
-            for index, slot in enumerate(self.state.slots)
-            if not slot.id and slot.terms is None and not slot.joins and index not in joining
-        ]
+        waiting = [index for index, slot in enumerate(self.state.slots) if not slot.signed and index not in joining]
 
         async def one(index: int) -> None:
             slot = self.state.slots[index]

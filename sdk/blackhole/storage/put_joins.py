@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from blackhole.errors import NodeError, NodeRefused, NotYetChangeable, Reverted
+from blackhole.errors import IntegrityError, NodeError, NodeRefused, NotYetChangeable, Reverted
 from blackhole.storage.changes import WAIT_SECONDS, Fate
 from blackhole.storage.joining import Addition, CannotJoin, Place, lasting, places
 from blackhole.storage.put_journal import Join, PutStep
@@ -25,7 +25,7 @@ class PutJoins(PutPlaces):
         waiting = {
             slot.node: index
             for index, slot in enumerate(self.state.slots)
-            if not slot.id and slot.terms is None and not slot.joins and slot.node not in self._apart
+            if not slot.signed and slot.node not in self._apart
         }
         found = await places(self.core, waiting.keys(), lasting(self.periods, self.align))
         return {waiting[node]: place for node, place in found.items()}
@@ -72,7 +72,7 @@ class PutJoins(PutPlaces):
             self._apart.add(slot.node)
         except NodeRefused as error:
             await self._not_signed(index, error)
-        except NodeError as error:
+        except (NodeError, IntegrityError) as error:
             if not slot.joins:
                 await self.replace(index, error)
         except Reverted as error:

@@ -115,6 +115,11 @@ class Slot:
     cost: int = 0
     end: int = 0
 
+    @property
+    def signed(self) -> bool:
+        """Whether it is paid, or what was signed for it may still be."""
+        return bool(self.id or self.terms is not None or self.joins)
+
 
 @dataclass(slots=True)
 class PutState:

@@ -49,11 +49,20 @@ class PutPlaces(PutContent):
             await self._require_funds([self._offered[node].rate for node in nodes])
             rates = [str(self._offered[node].rate) for node in nodes]
             await self._step(PutStep.PLACED, nodes=list(nodes), rates_wei=rates)
-        for index, slot in enumerate(self.state.slots):
-            if not slot.id and slot.node not in self._offered:
-                await self.replace(index, NoFreeNodes(f"Node {slot.node} does not answer any more."))
+        await self._replace_gone()
         self._check_price([slot.rate for slot in self.state.slots])
         return await self._summary(self._offers)
+
+    async def _replace_gone(self) -> bool:
+        """Give slots whose nodes do not answer any more to others; whether there were any.
+
+        What is signed can be sent to the chain without its node: it is not given up before it can happen no more.
+        """
+        gone = [i for i, slot in enumerate(self.state.slots) if not slot.signed and slot.node not in self._offered]
+        for index in gone:
+            node = self.state.slots[index].node
+            await self.replace(index, NoFreeNodes(f"Node {node} does not answer any more."))
+        return bool(gone)
 
     async def _summary(self, offers: Offers) -> Quote:
         return await quotes.summarise(

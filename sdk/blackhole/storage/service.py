@@ -235,7 +235,7 @@ class Storage(ConnectedService[M]):
         core = self._core
         wanted = await asyncio.to_thread(resolve_cap, core, cap)
         require_own(core, wanted, "Only its owner pays for it; put it yourself to keep a copy.")
-        kept = await renew(core, wanted, periods, max_price=max_price)
+        kept: Kept = await renew(core, wanted, periods, max_price=max_price)
         if kept.agreements:
             await asyncio.to_thread(_renewed, core, str(wanted.manifest), kept)
             await copy_lists(core, {*kept.agreements, *kept.moved})

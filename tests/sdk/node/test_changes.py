@@ -68,7 +68,7 @@ async def test_a_further_file_is_signed_once_held_and_proven(market: Market, nod
     assert (status, PieceList.decode(listed)) == (200, pieces.changed([more]))
     # The next one is over what the chain has now, final or not.
     another = await staged(node, payer, 700)
-    _, status, body = await node.change(payer, id, pieces.changed([more]), added=[another])
+    _, status, body = await node.change(payer, id, pieces.changed([more]), added=[another], rate=2 * change.rate)
     assert status == 200, body
     first = await market.period() + 1
     await market.jump(2)
@@ -89,7 +89,6 @@ async def test_changes_are_refused_with_their_reason(market: Market, node: Runni
         (409, "end", {"added": [own], "end": 2**31}),
         (422, "wrong_root", {"added": [own], "root": os.urandom(32)}),
         (422, "wrong_root", {"added": [own], "leaves": 1}),
-        (422, "wrong_root", {"added": [own], "pieces": os.urandom(32)}),
         (402, "insufficient_funds", {"added": [own], "prepaid": 2000 * HOLE}),
     ]
     for expected, code, values in cases:
@@ -133,20 +132,23 @@ async def test_of_changes_for_one_nonce_only_the_largest_is_held_back(market: Ma
     assert (status, body["code"], body["data"]["need_wei"]) == (402, "insufficient_funds", str(120 * HOLE))
 
 
-async def test_the_bond_covers_what_is_to_come(market: Market, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_stake_that_leaves_backs_nothing_new(market: Market, tmp_path_factory: pytest.TempPathFactory) -> None:
     payer = await market.payer()
-    service = await market.chain.read(market.catalog.service(1))
-    bond = max(service.min_bond, 64 * service.collateral_per_leaf)
-    leaves = bond // service.collateral_per_leaf
-    small = await market.node(tmp_path_factory.mktemp("small") / "node", bond=bond)
-    await small.start()
+    node = await market.node(tmp_path_factory.mktemp("leaving") / "node")
+    await node.start()
     try:
-        id, pieces = await opened(small, payer, os.urandom(1000))
-        too_much = await staged(small, payer, leaves * 1024)
-        _, status, body = await small.change(payer, id, pieces, added=[too_much], rate=HOLE)
+        id, pieces = await opened(node, payer, os.urandom(1000))
+        more = await staged(node, payer, 5000)
+        stake = await market.chain.read(market.stakes.stake_of(node.id, 1))
+        leaving = market.stakes.request_exit(node.id, 1, stake.active - stake.reserved)
+        await market.chain.send(leaving, node.owner)
+        _, status, body = await node.change(payer, id, pieces, added=[more])
         assert (status, body["code"]) == (409, "bond"), body
+        # What leaves needs no bond.
+        removed = [pieces.pieces[0].root]
+        assert (await node.change(payer, id, pieces, removed=removed, prepaid=0))[1] == 200
     finally:
-        await small.stop()
+        await node.stop()
 
 
 async def test_the_list_of_another_nodes_agreement_is_kept_if_the_chain_confirms_it(
