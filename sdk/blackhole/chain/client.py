@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 from blackhole.chain.reverts import revert_data, reverted
 from blackhole.chain.rpc import Rpc, RpcError
 from blackhole.chain.values import Address, Block, Call, Event, Log, Logged, Receipt, Tx
-from blackhole.errors import ChainError
+from blackhole.errors import ChainError, UsageError
 from blackhole.paths import Home
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Chain:
             rpc.chain_id = chain_id
         self.rpc = rpc
         self.home = home or Home.locate()
+        self.read_only = False
+        """Set it and whatever would send is refused with `UsageError`, before it is simulated or signed."""
         self._writers: list[Writer] = []
         self._genesis: bytes | None = None
 
@@ -129,11 +131,13 @@ class Chain:
         """The one writer of that key on this chain. Opening it takes up what a crash left: the same bytes go out
         again.
 
-        Raises `KeyInUse` when another process, or another connection of this one, sends with the key.
+        Raises `KeyInUse` when another process, or another connection of this one, sends with the key; `UsageError` when
+        the chain is `read_only`.
         """
         from blackhole.chain.transactions.writer import Writer
 
         self._leave_to_the_parent()
+        self.require_writing()
         for writer in self._writers:
             if writer.address == signer.address and writer.here():
                 return writer
@@ -144,6 +148,13 @@ class Chain:
         else:
             self._writers.append(writer)
         return writer
+
+    def require_writing(self) -> None:
+        """Raise `UsageError` when the chain is `read_only`; for what spends without a transaction, as vouchers do."""
+        if self.read_only:
+            raise UsageError(
+                "This would spend something, and nothing is to be sent.", hint="Run it again without --dry-run."
+            )
 
     async def recover(self, signer: Signer) -> int:
         """Take up what an earlier run signed and did not see mined, wait for it, and return how many there were.
