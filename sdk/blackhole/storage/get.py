@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 from blackhole.errors import BlackholeError, CapError, InputError, IntegrityError, Json, NodeError, NotEnoughShards
@@ -19,6 +20,7 @@ from blackhole.protocol import BLOCK, LEAF
 from blackhole.storage.caps import ReadCap, RepairCap, VerifyCap
 from blackhole.storage.encryption import Buffer
 from blackhole.storage.inventory import Held, Inventory, take
+from blackhole.storage.lane_book import cost_micro
 from blackhole.storage.manifest import (
     InlineManifest,
     PackedManifest,
@@ -28,7 +30,7 @@ from blackhole.storage.manifest import (
 from blackhole.storage.manifest_reading import decode_manifest, join_parts
 from blackhole.storage.masking import ShardMasks
 from blackhole.storage.progress import Meter, ProgressCallback
-from blackhole.storage.reading import NodeReader, Readers, rank
+from blackhole.storage.reading import NodeReader, Purse, Readers, rank
 from blackhole.storage.segment_read import RowDecoder
 from blackhole.storage.small import check_keys, open_pack_key, read_inline, read_packed, sealed_length
 
@@ -56,25 +58,36 @@ class Row:
 class ObjectReader:
     """One object being read (or looked at, or repaired). Close with `finish`."""
 
-    def __init__(self, core: StorageCore, cap: ReadCap | RepairCap | VerifyCap, inventory: Inventory) -> None:
+    def __init__(
+        self,
+        core: StorageCore,
+        cap: ReadCap | RepairCap | VerifyCap,
+        inventory: Inventory,
+        purse: Purse | None = None,
+    ) -> None:
         self.core = core
         self.cap = cap
         self.inventory = inventory
-        self.readers = Readers(core)
+        self.readers = Readers(core, purse)
         self.failures: dict[int, str] = {}
         self.wrong = 0
         self._roots: set[bytes] = set()
 
     @classmethod
-    async def open(cls, core: StorageCore, cap: ReadCap | RepairCap | VerifyCap) -> ObjectReader:
-        """Find the agreements that hold the object: those of the own list, else all of its payer's."""
+    async def open(
+        cls, core: StorageCore, cap: ReadCap | RepairCap | VerifyCap, purse: Purse | None = None
+    ) -> ObjectReader:
+        """Find the agreements that hold the object: those of the own list, else all of its payer's.
+
+        `purse`: what reading it may cost; default: as much as it takes.
+        """
         if cap.chain_id != core.chain_id:
             raise CapError(
                 f"The cap is of chain {cap.chain_id}, this network is chain {core.chain_id}.",
                 hint="Select the network the object is stored on with --network.",
             )
         inventory = await take(core, cap.payer_address)
-        return cls(core, cap, inventory)
+        return cls(core, cap, inventory, purse)
 
     def holders(self, piece: Piece) -> list[Held]:
         """The agreements whose nodes list the piece and answer: those with a lane of ours first, then the quickest."""
@@ -117,6 +130,7 @@ class ObjectReader:
                 length = int(info["bytes"])
                 if not 0 <= length <= min(BLOCK, piece.leaves * LEAF):
                     raise IntegrityError(f"Node {held.node} lies about the length of a piece.")
+                self.readers.purse.require(cost_micro(length, reader.price))
                 await self.readers.provide([reader], {held.node: length})
                 data = await reader.block(piece.root, 0, digest, length)
                 await asyncio.to_thread(self.core.keep_block, digest, data)
@@ -139,16 +153,23 @@ class ObjectReader:
                     break
         return rank(rows, segment.profile.k, self.readers)
 
-    async def provide(self, segments: list[Segment], share: float = 1.0) -> None:
-        """Open or fill lanes to the nodes that will be read, for all segments at once."""
-        need: dict[int, int] = {}
-        readers: dict[int, NodeReader] = {}
+    def needs(self, segments: list[Segment], share: float = 1.0) -> dict[NodeReader, int]:
+        """Which nodes will be read for these segments (a share of each), and how many bytes of each."""
+        need: dict[NodeReader, int] = {}
         for segment in segments:
             for _, reader in self.candidates(segment)[: segment.profile.k]:
-                length = int(segment.layout.shard_length * share) + BLOCK
-                need[reader.node] = need.get(reader.node, 0) + length
-                readers[reader.node] = reader
-        await self.readers.provide(readers.values(), need)
+                need[reader] = need.get(reader, 0) + ceil(segment.layout.shard_length * share)
+        return need
+
+    async def provide(self, segments: list[Segment], share: float = 1.0) -> None:
+        """Open or fill lanes to the nodes that will be read, for all segments at once.
+
+        Raises PriceTooHigh before anything is sent.
+        """
+        need = self.needs(segments, share)
+        self.readers.purse.require(price_of(need))
+        spare = BLOCK * len(segments)  # a share of a segment ends inside a block
+        await self.readers.provide(need, {reader.node: count + spare for reader, count in need.items()})
 
     async def row(self, segment: Segment, row: int, shards: int, without: set[int] | None = None) -> dict[int, bytes]:
         """Blocks of `shards` different shards of a row, each checked against the manifest.
@@ -240,6 +261,11 @@ class ObjectReader:
         await self.readers.finish()
 
 
+def price_of(need: Mapping[NodeReader, int]) -> int:
+    """Micro-HOLE for so many bytes of each node; one more a node, for lanes round up where they stand."""
+    return sum(cost_micro(count, reader.price) + 1 for reader, count in need.items() if reader.price)
+
+
 async def read_object(
     core: StorageCore,
     cap: ReadCap,
@@ -248,13 +274,14 @@ async def read_object(
     length: int | None = None,
     progress: ProgressCallback | None = None,
     opened: Callable[[ObjectReader, int, int], None] | None = None,
+    purse: Purse | None = None,
 ) -> AsyncGenerator[Buffer, None]:
     """The plaintext of an object, or of its bytes from `start`, part by part in order, each verified and good until
     the next is asked for.
 
     `opened` is called once with the reader, the object's size and the bytes that will come.
     """
-    reader = await ObjectReader.open(core, cap)
+    reader = await ObjectReader.open(core, cap, purse)
     try:
         manifest = await reader.manifest()
         stop = manifest.length if length is None else min(manifest.length, start + length)
@@ -293,8 +320,10 @@ async def _parts(
             yield part
 
 
-async def _packed(reader: ObjectReader, manifest: PackedManifest, cap: ReadCap) -> bytes:
-    """A small object out of its pack."""
+async def open_pack(
+    reader: ObjectReader, manifest: PackedManifest, cap: ReadCap
+) -> tuple[ObjectReader, SegmentsManifest, ReadCap]:
+    """The pack a small object lies in: a reader of it, its manifest, its cap."""
     key = open_pack_key(cap.keys, manifest)
     pack_cap = ReadCap(cap.chain_id, cap.payer, manifest.pack, manifest.pack_leaves, key)
     inner = ObjectReader(reader.core, pack_cap, reader.inventory)
@@ -302,6 +331,12 @@ async def _packed(reader: ObjectReader, manifest: PackedManifest, cap: ReadCap) 
     pack = await inner.manifest()
     if not isinstance(pack, SegmentsManifest):
         raise IntegrityError("A pack is an object in segments.")
+    return inner, pack, pack_cap
+
+
+async def _packed(reader: ObjectReader, manifest: PackedManifest, cap: ReadCap) -> bytes:
+    """A small object out of its pack."""
+    inner, pack, pack_cap = await open_pack(reader, manifest, cap)
     ciphertext = b""
     end = manifest.offset + sealed_length(manifest.length)
     async for part in _rows(inner, pack, pack_cap, manifest.offset, end):
@@ -309,10 +344,8 @@ async def _packed(reader: ObjectReader, manifest: PackedManifest, cap: ReadCap) 
     return read_packed(cap.keys, manifest, ciphertext)
 
 
-async def _rows(
-    reader: ObjectReader, manifest: SegmentsManifest, cap: ReadCap, start: int, stop: int
-) -> AsyncGenerator[Buffer, None]:
-    """The plaintext between `start` and `stop`, a row at a time, fetched ahead; each is overwritten by the next."""
+def rows_of(manifest: SegmentsManifest, start: int, stop: int) -> list[Row]:
+    """The rows that hold the bytes between `start` and `stop`."""
     wanted: list[Row] = []
     base = 0
     for index, segment in enumerate(manifest.segments):
@@ -320,11 +353,23 @@ async def _rows(
         if low < high:
             wanted += [Row(index, row, low, high) for row in segment.layout.rows_of(low, high)]
         base += segment.length
+    return wanted
+
+
+def used_of(manifest: SegmentsManifest, rows: Sequence[Row]) -> tuple[list[Segment], float]:
+    """The segments that rows lie in, and which share of those is wanted."""
+    segments = [manifest.segments[index] for index in sorted({row.segment for row in rows})]
+    return segments, len(rows) / max(1, sum(segment.layout.rows for segment in segments))
+
+
+async def _rows(
+    reader: ObjectReader, manifest: SegmentsManifest, cap: ReadCap, start: int, stop: int
+) -> AsyncGenerator[Buffer, None]:
+    """The plaintext between `start` and `stop`, a row at a time, fetched ahead; each is overwritten by the next."""
+    wanted = rows_of(manifest, start, stop)
     if not wanted:
         return
-    used = sorted({row.segment for row in wanted})
-    rows_there = sum(manifest.segments[index].layout.rows for index in used)
-    await reader.provide([manifest.segments[index] for index in used], len(wanted) / rows_there)
+    await reader.provide(*used_of(manifest, wanted))
     k = manifest.profile.k
     ahead = max(2, AHEAD_BYTES // (k * BLOCK))
     decoders: dict[int, RowDecoder] = {}

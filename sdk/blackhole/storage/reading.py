@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from blackhole.errors import IntegrityError, NodeError, NodeRefused
+from blackhole.errors import IntegrityError, NodeError, NodeRefused, PriceTooHigh
 from blackhole.escrow.vouchers import VoucherDomain, VoucherSigner
 from blackhole.protocol import MICRO
 from blackhole.storage.blocks import block_digest
 from blackhole.storage.lane_book import MIB, HeldLane, LaneFigures, cost_micro
+from blackhole.units import format_tokens
 
 if TYPE_CHECKING:
     from blackhole.storage.core import StorageCore
@@ -30,11 +31,35 @@ DEPOSIT_MIN_MIB = 64
 """MiB a new lane pays for at least, so that small reads do not each open or top up one."""
 
 
+class Purse:
+    """What one read may sign away at most, all its nodes together (micro-HOLE; None: as much as it takes)."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self._held: dict[int, int] = {}
+
+    def require(self, micro: int) -> None:
+        """Raise PriceTooHigh when so much more is beyond the limit."""
+        price = sum(self._held.values()) + micro
+        if self.limit is not None and price > self.limit:
+            raise PriceTooHigh(
+                f"Reading it costs {format_tokens(price * MICRO)} HOLE, "
+                f"the limit is {format_tokens(self.limit * MICRO)} HOLE.",
+                data={"price_wei": str(price * MICRO), "limit_wei": str(self.limit * MICRO)},
+            )
+
+    def hold(self, node: int, micro: int) -> None:
+        """Set what this read owes `node` aside, in all. Raises PriceTooHigh; then nothing has changed."""
+        self.require(micro - self._held.get(node, 0))
+        self._held[node] = micro
+
+
 class NodeReader:
     """Reads blocks of one node, paying as it goes. Requests queue up behind each other."""
 
-    def __init__(self, core: StorageCore, reached: Reached) -> None:
+    def __init__(self, core: StorageCore, reached: Reached, purse: Purse) -> None:
         self.core = core
+        self.purse = purse
         self.reached = reached
         self.price = reached.manifest.egress_micro_per_mib
         self.served = 0
@@ -44,6 +69,7 @@ class NodeReader:
         self._lane: HeldLane | None = None
         self._signer: VoucherSigner | None = None
         self._signed_before = 0
+        self._owed_before = 0
         self._queue = asyncio.Lock()
 
     @property
@@ -71,18 +97,21 @@ class NodeReader:
         domain = VoucherDomain(figures.chain_id, self.core.hub.address)
         self._lane = lane
         self._signer = VoucherSigner(domain, self.reached.info.payee, SERVICE, figures.lane, self.core.signer)
-        self._signed_before = figures.signed
+        self._signed_before, self._owed_before = figures.signed, figures.owed()
 
     async def block(self, root: bytes, index: int, digest: bytes, length: int) -> bytes:
         """A block of a piece, verified.
 
         Raises:
             IntegrityError: it is not what `digest` says; it is not paid.
+            PriceTooHigh: the purse does not hold what it costs.
             NodeError: the node does not answer, or refuses.
         """
         async with self._queue:
             if self.failed is not None:
                 raise NodeError(f"Node {self.node} failed before: {self.failed}")
+            if self._lane is not None:  # before the block is asked for: what was served is owed
+                self.purse.hold(self.node, self._lane.figures.owed(length) - self._owed_before)
             try:
                 async with asyncio.timeout(BLOCK_SECONDS):
                     data = await self._fetch(f"/v1/pieces/{root.hex()}/blocks/{index}", length)
@@ -160,10 +189,11 @@ class NodeReader:
 
 
 class Readers:
-    """The nodes one read uses."""
+    """The nodes one read uses, and what it may spend at them."""
 
-    def __init__(self, core: StorageCore) -> None:
+    def __init__(self, core: StorageCore, purse: Purse | None = None) -> None:
         self.core = core
+        self.purse = purse or Purse()
         self.by_node: dict[int, NodeReader] = {}
         self.opened = 0
         self._payees: set[str] | None = None
@@ -172,7 +202,7 @@ class Readers:
         """The reader of a node."""
         node = reached.info.id
         if node not in self.by_node:
-            self.by_node[node] = NodeReader(self.core, reached)
+            self.by_node[node] = NodeReader(self.core, reached, self.purse)
         return self.by_node[node]
 
     async def provide(self, readers: Iterable[NodeReader], bytes_each: Mapping[int, int]) -> None:
@@ -180,7 +210,7 @@ class Readers:
 
         Raises:
             InsufficientFunds: the balance in the bank does not cover the deposits.
-            ChainError.
+            UsageError: the chain is read-only, and reading there is not free. ChainError.
         """
         from blackhole.chain.bindings.payment_hub import LaneOpened
 
@@ -188,6 +218,7 @@ class Readers:
         for reader in readers:
             if reader.price == 0 or reader.failed is not None:
                 continue
+            self.core.chain.require_writing()
             need = bytes_each.get(reader.node, MIB) + MIB
             if reader.lane is None and (held := await self._held(reader)) is not None:
                 reader.use(held)
@@ -249,7 +280,6 @@ class Readers:
 
     async def _require(self, need: int) -> None:
         from blackhole.errors import InsufficientFunds
-        from blackhole.units import format_tokens
 
         balance = await self.core.chain.read(self.core.hub.balance_of(self.core.account))
         if balance < need:

@@ -21,6 +21,7 @@ from blackhole.storage.get import ObjectReader
 from blackhole.storage.joining import Addition, CannotJoin, Place, places
 from blackhole.storage.quotes import ask_one
 from blackhole.storage.terms import Change
+from blackhole.storage.types import RenewQuote
 from blackhole.storage.upkeep import Kept, drop, holding, pieces_of
 from blackhole.units import format_tokens
 
@@ -33,11 +34,27 @@ if TYPE_CHECKING:
     from blackhole.storage.quotes import Offered
 
 
+async def renew_quote(core: StorageCore, cap: ReadCap, periods: int) -> RenewQuote:
+    """What `renew` would cost now. Nothing is signed or sent."""
+    return (await _planned(core, cap, periods)).quote()
+
+
 async def renew(core: StorageCore, cap: ReadCap, periods: int, *, max_price: int | None = None) -> Kept:
     """Pay the object for `periods` beyond the agreement of it that ends first, at its nodes' present price.
 
     Run again after it was interrupted it does what was left undone.
     """
+    renewal = await _planned(core, cap, periods)
+    if max_price is not None and renewal.price > max_price:
+        raise PriceTooHigh(
+            f"Renewing costs {format_tokens(renewal.price)} HOLE, the limit is {format_tokens(max_price)} HOLE.",
+            data={"price_wei": str(renewal.price), "limit_wei": str(int(max_price))},
+        )
+    await core.require_funds(renewal.price)
+    return await renewal.run()
+
+
+async def _planned(core: StorageCore, cap: ReadCap, periods: int) -> Renewal:
     reader = await ObjectReader.open(core, cap)
     try:
         roots = await pieces_of(reader)
@@ -48,13 +65,7 @@ async def renew(core: StorageCore, cap: ReadCap, periods: int, *, max_price: int
         raise StorageError("No live agreement holds this object.", hint="Put it again.")
     renewal = Renewal(core, roots, min(each.agreement.end for each in held) + periods)
     await renewal.plan(held)
-    if max_price is not None and renewal.price > max_price:
-        raise PriceTooHigh(
-            f"Renewing costs {format_tokens(renewal.price)} HOLE, the limit is {format_tokens(max_price)} HOLE.",
-            data={"price_wei": str(renewal.price), "limit_wei": str(int(max_price))},
-        )
-    await core.require_funds(renewal.price)
-    return await renewal.run()
+    return renewal
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +166,16 @@ class Renewal:
             move = _Move(held, offer, pieces, place, start, self.end)
             self._moves.append(move)
             self.price += move.cost
+
+    def quote(self) -> RenewQuote:
+        """What was planned, without doing it."""
+        held = [each.held for each in self._extensions] + [each.held for each in self._moves]
+        return RenewQuote(
+            agreements=tuple(hex(each.id) for each in held),
+            end=self.end,
+            total=self.price,
+            failed=dict(self._failed),
+        )
 
     async def run(self) -> Kept:
         """Do what was planned."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,16 +32,18 @@ from blackhole.storage import deals, quotes
 from blackhole.storage.agreement_tree import Piece, PieceList
 from blackhole.storage.blocks import block_digest
 from blackhole.storage.caps import ReadCap, RepairCap, repair_cap
-from blackhole.storage.get import ObjectReader
+from blackhole.storage.get import ObjectReader, price_of
 from blackhole.storage.inventory import infer
 from blackhole.storage.joining import Addition, CannotJoin, Place, places
 from blackhole.storage.manifest import SegmentsManifest
 from blackhole.storage.masking import ShardMasks
 from blackhole.storage.repair_files import RepairFolder, ShardFiles
+from blackhole.storage.repair_order import Repaired, RepairOrder, Replacement
 from blackhole.storage.segment_read import ShardRebuilder
 from blackhole.storage.status import examine, lists_of, roots_of
 from blackhole.storage.sum_tree import encode_path
-from blackhole.storage.terms import Change, Policy, Terms, Upload
+from blackhole.storage.terms import Change, Terms, Upload
+from blackhole.storage.types import RepairQuote
 from blackhole.units import format_tokens
 
 if TYPE_CHECKING:
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from blackhole.storage.quotes import Offered
     from blackhole.storage.types import ObjectStatus
 
-SCHEMA = 1
 PERMIT_SECONDS = 86_400
 PART = 256 * 2**10
 OPEN_TRIES = 60
@@ -60,102 +61,23 @@ TERMS_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class RepairOrder:
-    """What an owner gives a repairer. It lets its holder rebuild shards and spend the policy's budget on new
-    agreements; it reads nothing.
+class _Places:
+    """Where lost shards go: by slot the pieces it lost and the node that offers to take them.
 
     Attributes:
-        cap: a repair-cap.
-        policy: the standing order.
-        signature: the payer's, over it.
+        end: first period the new agreements do not cover.
+        periods: how many they do.
     """
 
-    cap: str
-    policy: Policy
-    signature: bytes
+    pieces: Mapping[int, list[Piece]]
+    chosen: Mapping[int, Offered]
+    end: int
+    periods: int
 
-    def to_json(self) -> dict[str, Any]:
-        """For a file."""
-        return {
-            "schema": SCHEMA,
-            "cap": self.cap,
-            "policy": self.policy.to_json(),
-            "signature": "0x" + self.signature.hex(),
-        }
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> RepairOrder:
-        """Read `to_json`'s result. Raises InputError."""
-        if not isinstance(raw, Mapping) or raw.get("schema") != SCHEMA:
-            raise InputError("This is no repair order of a kind this version knows.", hint="Update Blackhole.")
-        try:
-            signature = bytes.fromhex(str(raw["signature"]).removeprefix("0x"))
-            return cls(str(raw["cap"]), Policy.from_json(raw["policy"]), signature)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError("The repair order is cut off or malformed.", hint="Ask the owner for it again.") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """One restored shard.
-
-    Attributes:
-        segment, shard: which.
-        lost: agreement (0x-hex) that lost it, empty if none is known.
-        agreement: the new one.
-        node: where it is now.
-        piece, leaves: its root (hex) and KiB.
-        lost_path, new_path: hex, for `claimRepair`.
-    """
-
-    segment: int
-    shard: int
-    lost: str
-    agreement: str
-    node: int
-    piece: str
-    leaves: int
-    lost_path: str = ""
-    new_path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Repaired:
-    """What a repair did.
-
-    Attributes:
-        before: status it found.
-        restored: shards that have a node again.
-        failed: "segment/shard" → why not.
-        cost: wei locked anew; under a policy from lost locks and its budget.
-        read_micro: micro-HOLE paid for reading.
-    """
-
-    before: ObjectStatus
-    restored: tuple[Replacement, ...]
-    failed: Mapping[str, str] = field(default_factory=dict)
-    cost: int = 0
-    read_micro: int = 0
-
-
-def sign_order(core: StorageCore, cap: ReadCap, *, max_rate: int, budget: int, expiry: int) -> RepairOrder:
-    """The owner's order for one object.
-
-    Args:
-        max_rate: wei per GiB and period a new node may ask.
-        budget: wei that may be spent beyond what lost locks give back.
-        expiry: unix seconds.
-    """
-    policy = Policy(
-        payer=core.account,
-        manifest=cap.piece.root,
-        max_rate=max_rate,
-        budget=budget,
-        allowed_nodes=bytes(32),
-        expiry=expiry,
-        nonce=int.from_bytes(os.urandom(7), "big"),
-    )
-    return RepairOrder(cap.repair_cap.text, policy, core.signer.sign_digest(policy.digest(core.domain)))
+    @property
+    def price(self) -> int:
+        """wei the new agreements lock."""
+        return sum(offered.rate for offered in self.chosen.values()) * self.periods
 
 
 class Repair:
@@ -182,21 +104,48 @@ class Repair:
     def payer(self) -> str:
         return self.cap.payer_address
 
+    async def _look(self) -> tuple[ObjectStatus, list[tuple[int, int]]]:
+        """How the object is, and (segment, shard) of what is lost."""
+        before = await examine(self.core, self.cap)
+        return before, [(row.segment, row.shard) for row in before.rows if row.segment >= 0 and row.state in self._lost]
+
+    async def _open(self, reader: ObjectReader) -> SegmentsManifest:
+        manifest = await reader.manifest()
+        if not isinstance(manifest, SegmentsManifest):
+            raise IntegrityError("Only objects in segments have shards to repair.")
+        reader.inventory = infer(reader.inventory, lists_of(self.cap.piece, manifest))
+        return manifest
+
+    async def quote(self) -> RepairQuote:
+        """What `run` would restore now, and what it would cost. Nothing is read, signed or sent."""
+        before, lost = await self._look()
+        if not lost:
+            return RepairQuote(())
+        reader = await ObjectReader.open(self.core, self.cap)
+        try:
+            manifest = await self._open(reader)
+            places = await self._plan(reader, manifest, before, lost)
+            segments = [manifest.segments[at] for at in sorted({segment for segment, _ in lost})]
+            return RepairQuote(
+                lost=tuple(lost),
+                nodes=tuple(sorted(offered.node for offered in places.chosen.values())),
+                total=places.price,
+                read_micro=price_of(reader.needs(segments)),
+            )
+        finally:
+            await reader.finish()
+
     async def run(self) -> Repaired:
         """Find what is lost, rebuild it, place it, open its agreements."""
         # A deal an interrupted repair has paid is found on chain, not paid again.
         await self.core.chain.recover(self.core.signer)
-        before = await examine(self.core, self.cap)
-        lost = [(row.segment, row.shard) for row in before.rows if row.segment >= 0 and row.state in self._lost]
+        before, lost = await self._look()
         if not lost:
             return Repaired(before, ())
         reader = await ObjectReader.open(self.core, self.cap)
         try:
             with RepairFolder(self.core.folder("spool")) as folder:
-                manifest = await reader.manifest()
-                if not isinstance(manifest, SegmentsManifest):
-                    raise IntegrityError("Only objects in segments have shards to repair.")
-                reader.inventory = infer(reader.inventory, lists_of(self.cap.piece, manifest))
+                manifest = await self._open(reader)
                 files = await self._rebuild(reader, manifest, lost, folder)
                 restored = await self._place(reader, manifest, before, files)
                 return Repaired(before, tuple(restored), self.failed, self.cost, reader.readers.spent)
@@ -233,16 +182,16 @@ class Repair:
 
     # ----------------------------------------------------------------------------------------------------- place
 
-    async def _place(
+    async def _plan(
         self,
         reader: ObjectReader,
         manifest: SegmentsManifest,
         before: ObjectStatus,
-        files: Mapping[tuple[int, int], Path],
-    ) -> list[Replacement]:
-        slots = sorted({shard for _, shard in files})
-        clock = await self.core.clock()
-        start = deals.start_period(clock)
+        lost: Collection[tuple[int, int]],
+    ) -> _Places:
+        """Ask for a new node for every slot that lost shards. Raises NoFreeNodes."""
+        slots = sorted({shard for _, shard in lost})
+        start = deals.start_period(await self.core.clock())
         ours = reader.inventory.holding(roots_of(self.cap.piece, manifest.segments))
         ends = [held.agreement.end for held in ours]
         end = max(max(ends, default=start + 1), start + 1)
@@ -252,7 +201,7 @@ class Repair:
         }
         keeping -= failing
         pieces = {
-            slot: [Piece(*manifest.segments[at].pieces[slot]) for at, shard in files if shard == slot] for slot in slots
+            slot: [Piece(*manifest.segments[at].pieces[slot]) for at, shard in lost if shard == slot] for slot in slots
         }
         most = max(sum(piece.leaves for piece in each) for each in pieces.values()) + self.cap.leaves
         # As many as there are slots to fill, beside those that hold healthy shards.
@@ -267,14 +216,25 @@ class Repair:
             payer=self.payer,
             wanted=len(slots),
         )
-        chosen = dict(zip(slots, offers.placement.nodes, strict=False))
+        chosen = {slot: offers.offered[node] for slot, node in zip(slots, offers.placement.nodes, strict=False)}
+        return _Places(pieces, chosen, end, end - start)
+
+    async def _place(
+        self,
+        reader: ObjectReader,
+        manifest: SegmentsManifest,
+        before: ObjectStatus,
+        files: Mapping[tuple[int, int], Path],
+    ) -> list[Replacement]:
+        places = await self._plan(reader, manifest, before, files)
         restored: list[Replacement] = []
 
         async def one(slot: int, offered: Offered) -> None:
             try:
                 await self._upload(slot, offered, files, manifest)
                 if self.order is None:
-                    restored.extend(await self._open_own(manifest, slot, offered, pieces[slot], files, end))
+                    pieces = places.pieces[slot]
+                    restored.extend(await self._open_own(manifest, slot, offered, pieces, files, places.end))
                 else:
                     for at, shard in sorted(files):
                         if shard == slot:
@@ -284,14 +244,13 @@ class Repair:
                     if shard == slot and not any((r.segment, r.shard) == (at, slot) for r in restored):
                         self.failed[f"{at}/{slot}"] = error.message
 
-        if self.max_price is not None and self.order is None:
-            price = sum(offers.offered[node].rate for node in chosen.values()) * (end - start)
-            if price > self.max_price:
-                raise PriceTooHigh(
-                    f"The repair costs {format_tokens(price)} HOLE, the limit is {format_tokens(self.max_price)} HOLE.",
-                    data={"price_wei": str(price), "limit_wei": str(int(self.max_price))},
-                )
-        await asyncio.gather(*(one(slot, offers.offered[node]) for slot, node in chosen.items()))
+        if self.max_price is not None and self.order is None and places.price > self.max_price:
+            raise PriceTooHigh(
+                f"The repair costs {format_tokens(places.price)} HOLE, "
+                f"the limit is {format_tokens(self.max_price)} HOLE.",
+                data={"price_wei": str(places.price), "limit_wei": str(int(self.max_price))},
+            )
+        await asyncio.gather(*(one(slot, offered) for slot, offered in places.chosen.items()))
         return sorted(restored, key=lambda each: (each.segment, each.shard))
 
     async def _upload(
@@ -489,6 +448,10 @@ class Repair:
         )
 
 
+def _weak(cap: ReadCap | RepairCap) -> RepairCap:
+    return cap.repair_cap if isinstance(cap, ReadCap) else cap
+
+
 async def repair_object(
     core: StorageCore,
     cap: ReadCap | RepairCap,
@@ -498,10 +461,12 @@ async def repair_object(
     silent: bool = False,
 ) -> Repaired:
     """Restore what is lost of an object: the owner without an order, a repairer with one."""
-    from blackhole.storage.caps import ReadCap as Reading
+    return await Repair(core, _weak(cap), order, max_price=max_price, silent=silent).run()
 
-    weak = cap.repair_cap if isinstance(cap, Reading) else cap
-    return await Repair(core, weak, order, max_price=max_price, silent=silent).run()
+
+async def repair_quote(core: StorageCore, cap: ReadCap | RepairCap, *, silent: bool = False) -> RepairQuote:
+    """What the owner's repair would restore and cost. Nothing is rebuilt, signed or sent."""
+    return await Repair(core, _weak(cap), None, silent=silent).quote()
 
 
 async def repair_by_order(core: StorageCore, order: RepairOrder) -> Repaired:

@@ -24,12 +24,12 @@ from blackhole.paths import private_folder, write_private
 
 if TYPE_CHECKING:
     from blackhole.client import AsyncBlackhole
-    from blackhole.storage.repair import RepairOrder, Replacement
+    from blackhole.storage.repair_order import RepairOrder, Replacement
 
 
 def load_order(path: Path) -> RepairOrder:
     """The order in a file. Raises InputError."""
-    from blackhole.storage.repair import RepairOrder
+    from blackhole.storage.repair_order import RepairOrder
 
     try:
         raw = orjson.loads(path.read_bytes())
@@ -48,7 +48,7 @@ class Ledger:
 
     def open(self) -> list[Replacement]:
         """What is still due."""
-        from blackhole.storage.repair import Replacement
+        from blackhole.storage.repair_order import Replacement
 
         try:
             rows = orjson.loads(self._path.read_bytes())

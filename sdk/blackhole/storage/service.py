@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from blackhole.storage.core import StorageCore
     from blackhole.storage.objects import ObjectEntry
     from blackhole.storage.progress import ProgressCallback
-    from blackhole.storage.repair import Repaired, RepairOrder, Replacement
+    from blackhole.storage.repair_order import Repaired, RepairOrder, Replacement
     from blackhole.storage.sources import SourceLike
-    from blackhole.storage.types import Fetched, ObjectStatus, Quote, StoredObject
+    from blackhole.storage.types import Fetched, ObjectStatus, Quote, ReadQuote, RenewQuote, RepairQuote, StoredObject
     from blackhole.storage.upkeep import Kept
 
 
@@ -137,6 +137,7 @@ class Storage(ConnectedService[M]):
         start: int = 0,
         length: int | None = None,
         overwrite: bool = False,
+        max_price: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Fetched:
         """Read an object, or `length` bytes of it from `start`, and pay the nodes for what was verified.
@@ -146,14 +147,20 @@ class Storage(ConnectedService[M]):
         Args:
             cap: a read-cap, or the name of an object in the own list.
             target: a path, a binary stream, or None to get the bytes themselves.
+            max_price: wei that may be paid for what is read at most. Deposits of lanes are not counted: they stay
+                yours.
 
         Raises:
+            PriceTooHigh: it costs more than `max_price`; nothing was sent, unless nodes failed on the way and others
+                are dearer.
             CapError: malformed, of another network, or too weak.
             InputError: the file exists already (unless `overwrite`), or the range is beyond the object.
             NotEnoughShards: too few nodes answer. IntegrityError: … and some sent wrong bytes. Nothing was given out.
             InsufficientFunds: lanes to read on cannot be paid. ChainError, DiskFull, KeyMissing.
         """
+        from blackhole.protocol import MICRO
         from blackhole.storage.get import ObjectReader, read_object
+        from blackhole.storage.reading import Purse
         from blackhole.storage.targets import FileTarget, MemoryTarget, StreamTarget, Target
         from blackhole.storage.types import Fetched
 
@@ -171,8 +178,9 @@ class Storage(ConnectedService[M]):
         size = 0
         try:
             parts = read_object(
-                core, wanted, start=start, length=length, progress=progress, opened=lambda r, *_: used.append(r)
-            )
+                core, wanted, start=start, length=length, progress=progress, opened=lambda r, *_: used.append(r),
+                purse=Purse(None if max_price is None else max_price // MICRO),
+            )  # fmt: skip
             try:
                 async for part in parts:
                     await asyncio.to_thread(sink.write, part)
@@ -196,6 +204,19 @@ class Storage(ConnectedService[M]):
         )
 
     @operation
+    async def read_quote(self, cap: str, *, start: int = 0, length: int | None = None) -> ReadQuote:
+        """What `get` would cost now, and which nodes would serve it. Nothing is paid.
+
+        Raises:
+            PriceTooHigh: what it costs stands in its manifest, which is not on this machine and not free to read.
+            CapError, NotEnoughShards, ChainError.
+        """
+        from blackhole.storage.read_quote import read_quote
+
+        core = self._core
+        return await read_quote(core, await asyncio.to_thread(resolve_cap, core, cap), start=start, length=length)
+
+    @operation
     async def ls(self) -> list[ObjectEntry]:
         """The own objects, oldest first, from the encrypted list of this machine."""
         return await asyncio.to_thread(self._core.objects.entries)
@@ -217,6 +238,16 @@ class Storage(ConnectedService[M]):
         return await examine(core, await asyncio.to_thread(resolve_any_cap, core, cap), audit=audit)
 
     @operation
+    async def renew_quote(self, cap: str, periods: int) -> RenewQuote:
+        """What `renew` would cost now. Nothing is signed or sent. Raises as `renew` does."""
+        from blackhole.storage.renewal import renew_quote
+
+        core = self._core
+        wanted = await asyncio.to_thread(resolve_cap, core, cap)
+        require_own(core, wanted, "Only its owner pays for it; put it yourself to keep a copy.")
+        return await renew_quote(core, wanted, _at_least_one(periods))
+
+    @operation
     async def renew(self, cap: str, periods: int, *, max_price: int | None = None) -> Kept:
         """Pay an object for `periods` more. Its nodes ask their present price.
 
@@ -226,16 +257,13 @@ class Storage(ConnectedService[M]):
         Raises:
             PriceTooHigh, InsufficientFunds: nothing was sent. StorageError: no agreement of it lives. CapError.
         """
-        from blackhole.errors import InputError
         from blackhole.storage.inventory import copy_lists
         from blackhole.storage.renewal import renew
 
-        if periods < 1:
-            raise InputError("An object is renewed for at least one period.", hint="Pass 1 or more.")
         core = self._core
         wanted = await asyncio.to_thread(resolve_cap, core, cap)
         require_own(core, wanted, "Only its owner pays for it; put it yourself to keep a copy.")
-        kept: Kept = await renew(core, wanted, periods, max_price=max_price)
+        kept: Kept = await renew(core, wanted, _at_least_one(periods), max_price=max_price)
         if kept.agreements:
             await asyncio.to_thread(_renewed, core, str(wanted.manifest), kept)
             await copy_lists(core, {*kept.agreements, *kept.moved})
@@ -264,6 +292,17 @@ class Storage(ConnectedService[M]):
         return kept
 
     @operation
+    async def repair_quote(self, cap: str, *, silent: bool = False) -> RepairQuote:
+        """What `repair` would restore now, where, and what it would cost. Nothing is rebuilt, signed or sent.
+
+        Raises as `repair` does.
+        """
+        from blackhole.storage.repair import repair_quote
+
+        core = self._core
+        return await repair_quote(core, await self._to_repair(cap), silent=silent)
+
+    @operation
     async def repair(self, cap: str, *, max_price: int | None = None, silent: bool = False) -> Repaired:
         """Restore the object's lost shards on new nodes, paid by this account.
 
@@ -275,16 +314,20 @@ class Storage(ConnectedService[M]):
         Raises:
             NotEnoughShards, IntegrityError: it cannot be rebuilt. NoFreeNodes, PriceTooHigh, InsufficientFunds.
         """
+        from blackhole.storage.repair import repair_object
+
+        return await repair_object(self._core, await self._to_repair(cap), max_price=max_price, silent=silent)
+
+    async def _to_repair(self, cap: str) -> ReadCap | RepairCap:
         from blackhole.errors import CapError
         from blackhole.storage.caps import VerifyCap
-        from blackhole.storage.repair import repair_object
 
         core = self._core
         wanted = await asyncio.to_thread(resolve_any_cap, core, cap)
         if isinstance(wanted, VerifyCap):
             raise CapError("Repair takes a repair-cap or a read-cap.")
         require_own(core, wanted, "Repair it with its owner's order: blackhole storage repair --order FILE")
-        return await repair_object(core, wanted, max_price=max_price, silent=silent)
+        return wanted
 
     @operation
     async def repair_order(
@@ -297,7 +340,7 @@ class Storage(ConnectedService[M]):
             max_rate: wei per GiB and period a new node may ask; default twice the highest offer of today.
             seconds: how long it holds, in the chain's time.
         """
-        from blackhole.storage.repair import sign_order
+        from blackhole.storage.repair_order import sign_order
 
         core = self._core
         wanted = await asyncio.to_thread(resolve_cap, core, cap)
@@ -340,6 +383,14 @@ def _renewed(core: StorageCore, manifest: str, kept: Kept) -> None:
         agreements = tuple(kept.moved.get(each, each) for each in entry.agreements)
         end = kept.end if not kept.failed else entry.end
         core.objects.update(manifest, end=end, agreements=agreements)
+
+
+def _at_least_one(periods: int) -> int:
+    from blackhole.errors import InputError
+
+    if periods < 1:
+        raise InputError("An object is renewed for at least one period.", hint="Pass 1 or more.")
+    return periods
 
 
 def resolve_any_cap(core: StorageCore, text: str) -> ReadCap | RepairCap | VerifyCap:

@@ -131,6 +131,55 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadQuote:
+    """What reading an object would cost.
+
+    Attributes:
+        size: bytes that would come.
+        nodes: ids of the nodes that would serve them.
+        total: wei for what they serve; beside it lanes to them may need a deposit, which stays yours.
+    """
+
+    size: int
+    nodes: tuple[int, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RenewQuote:
+    """What keeping an object longer would cost.
+
+    Attributes:
+        agreements: ids (0x-hex) that would end later, or that its pieces would leave for one that does.
+        end: first period no longer paid then.
+        total: wei that would be locked beside what is locked now.
+        failed: id → why its node offers nothing.
+    """
+
+    agreements: tuple[str, ...]
+    end: int
+    total: int
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RepairQuote:
+    """What restoring an object would cost.
+
+    Attributes:
+        lost: shards that would be restored, (segment, shard).
+        nodes: ids of the nodes they would go to.
+        total: wei that would be locked for them.
+        read_micro: micro-HOLE for reading what they are rebuilt from.
+    """
+
+    lost: tuple[tuple[int, int], ...]
+    nodes: tuple[int, ...] = ()
+    total: int = 0
+    read_micro: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ShardStatus:
     """One shard of one segment (or a copy of the manifest).
 

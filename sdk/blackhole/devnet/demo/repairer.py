@@ -16,7 +16,7 @@ from typing import Any
 
 from blackhole.client import AsyncBlackhole
 from blackhole.errors import BlackholeError
-from blackhole.storage.repair import RepairOrder
+from blackhole.storage.repair_order import RepairOrder
 
 PAY_SECONDS = 240.0
 LOOK_SECONDS = 0.5
