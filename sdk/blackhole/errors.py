@@ -4,7 +4,8 @@ Each error says what happened (`message`), what the user does next (`hint`), a s
 figures (`data`, JSON values; wei as decimal strings) and the exit code the command line ends with. docs/errors.md is
 generated from this module. No message, hint or data ever holds a secret.
 
-Exit codes: 1 internal, 2 usage or input, 3 degraded, 4 unreadable, 5 funds, 6 chain, 7 node or network, 8 key, 9 disk.
+Exit codes: 1 internal, 2 usage or input, 3 degraded, 4 unreadable, 5 funds, 6 chain or devnet, 7 node or network,
+8 key, 9 disk.
 """
 
 from __future__ import annotations
@@ -474,4 +475,4 @@ class DevnetError(BlackholeError):
 
     code = "devnet"
     hint = "Look into the logs of its run folder; `blackhole devnet down` ends what is left."
-    exit_code = 7
+    exit_code = 6

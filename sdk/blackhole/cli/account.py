@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blackhole.cli.context import current, home, keystores
-from blackhole.cli.output import confirm, emit, hole, table
+from blackhole.cli.output import confirm, emit, hole, table, would
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +59,9 @@ def new(name: Name = "main") -> None:
     from blackhole.chain.signers import create_keystore
 
     path = _free(name)
+    if current().dry_run:
+        would(f"make a key in {path}", name=name, keystore=str(path))
+        return
     made = create_keystore(path, _passphrase())
     text = f"account {name}: {made.address}\nkeystore: {path} (keep a copy, and its passphrase)"
     emit({"name": name, "address": made.address, "keystore": str(path)}, text)
@@ -104,6 +107,10 @@ def import_(
             key = bytes.fromhex(text.strip().removeprefix("0x"))
         except ValueError:
             raise SigningKeyError("That is not a key of 64 hex digits.") from None
+    if current().dry_run:
+        address = as_signer(key).address
+        would(f"keep the key of {address} in {path}", name=name, address=address, keystore=str(path))
+        return
     made = create_keystore(path, _passphrase(), key)
     emit(
         {"name": name, "address": made.address, "keystore": str(path)},
@@ -113,7 +120,10 @@ def import_(
 
 @app.command(name="list")
 def list_() -> None:
-    """The keys of this machine."""
+    """The keys of this machine.
+
+    Example: blackhole account list --json
+    """
     import json
 
     from blackhole.chain.values import address as checked
@@ -140,6 +150,7 @@ def show(
     """
     from blackhole.cli.context import connect
     from blackhole.face import portal
+    from blackhole.units import format_tokens
 
     with connect(signs=address is None) as blackhole:
         from blackhole.chain.values import address as checked
@@ -149,7 +160,7 @@ def show(
         bank = blackhole.escrow.balance(who)
         coin = portal().run(blackhole.chain.balance(who))
     data = {"address": who, "wallet_wei": wallet, "bank_wei": bank, "coin_wei": coin}
-    rows = [("wallet", hole(wallet)), ("bank", hole(bank)), ("coin for gas", hole(coin).replace("HOLE", "ETH"))]
+    rows = [("wallet", hole(wallet)), ("bank", hole(bank)), ("coin for gas", format_tokens(coin))]
     emit(data, table(["ACCOUNT", who], rows))
 
 
@@ -169,7 +180,7 @@ def send(
     with connect() as blackhole:
         if current().dry_run:
             blackhole.tokens.transfer.dry_run(whom, wei)
-            emit({"dry_run": True, "to": whom, "amount_wei": wei}, f"would send {hole(wei)} to {whom}")
+            would(f"send {hole(wei)} to {whom}", to=whom, amount_wei=wei)
             return
         confirm(f"Send {hole(wei)} to {whom}?")
         receipt = blackhole.tokens.transfer(whom, wei)

@@ -30,6 +30,9 @@ GROUPS: dict[str, tuple[str, str]] = {
 }
 """Group name: (module with `app: typer.Typer`, help line)."""
 
+EVERYWHERE = "Also: --network --account --json --yes --dry-run -v, as in blackhole --help."
+"""Last line of every command's help."""
+
 _FLAGS = {"--json": "--json", "--yes": "--yes", "-y": "--yes", "--dry-run": "--dry-run"}
 _FLAGS |= {"-v": "--verbose", "--verbose": "--verbose", "-vv": "--verbose"}
 _VALUES = ("--network", "--account")
@@ -73,7 +76,10 @@ class LazyGroup(TyperGroup):
             alone = group.registered_callback is not None and group.registered_callback.invoke_without_command is True
             group.info.no_args_is_help = not alone
             group.info.help = group.info.help or GROUPS[cmd_name][1]
-            self.commands[cmd_name] = typer.main.get_group(group)
+            self.commands[cmd_name] = made = typer.main.get_group(group)
+            for command in made.commands.values():
+                command.epilog = EVERYWHERE
+            made.epilog = f"{made.epilog}\n\n{EVERYWHERE}" if made.epilog else EVERYWHERE
         return self.commands[cmd_name]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -47,15 +47,19 @@ def current() -> Options:
     return _current
 
 
-def connect(*, signs: bool = True) -> Blackhole:
-    """The network of --network and the key of this command. Close it: `with connect() as blackhole`.
+def connect(*, signs: bool = True, default: str | None = None) -> Blackhole:
+    """The network of --network, else `default`, and the key of this command. Close it: `with connect() as blackhole`.
+
+    Under --dry-run the connection only reads: whatever would send or pay raises UsageError.
 
     Raises:
         NetworkNotFound: no network is selected. KeyMissing, KeyLocked, WrongPassphrase.
     """
     from blackhole.client import Blackhole
 
-    return Blackhole(current().network, signer(required=signs))
+    blackhole = Blackhole(current().network or default, signer(required=signs))
+    blackhole.chain.read_only = current().dry_run
+    return blackhole
 
 
 def amount(text: str) -> int:

@@ -12,7 +12,9 @@ from blackhole.cli.context import current
 if TYPE_CHECKING:
     from blackhole.devnet.handle import Devnet
 
-app = typer.Typer()
+app = typer.Typer(
+    epilog="Examples: blackhole devnet up --detach; blackhole devnet kill 3; blackhole devnet down",
+)
 
 Periods = Annotated[int, typer.Argument(min=1, help="How many periods to end.")]
 Node = Annotated[int, typer.Argument(min=1, help="Id of the node, see blackhole devnet status.")]
@@ -44,7 +46,10 @@ def up(
     ] = None,
     pace: Annotated[float, typer.Option(min=0, help="A period lasts at least so many seconds.")] = 10.0,
 ) -> None:
-    """Start chain, contracts, funded accounts and nodes. Ctrl-C or `down` ends them and removes the run folder."""
+    """Start chain, contracts, funded accounts and nodes. Ctrl-C or `down` ends them and removes the run folder.
+
+    Example: blackhole devnet up --nodes 12 --detach
+    """
     from blackhole.devnet.handle import Devnet
     from blackhole.devnet.settings import DevnetSettings
     from blackhole.storage.profiles import PROFILES
@@ -54,6 +59,12 @@ def up(
 
         raise InputError(f"There is no profile {profile}.", hint=f"Choose one of: {', '.join(PROFILES)}.")
     settings = DevnetSettings(nodes=nodes, profile=profile, rpc=rpc, pace=pace)
+    if current().dry_run:
+        from blackhole.devnet.folder import RunFolder
+
+        run = RunFolder.default().path
+        output.would(f"start {output.count(nodes, 'node')} in {run}", run=str(run), nodes=nodes, profile=profile)
+        return
     devnet = Devnet.up(settings, progress=lambda line: output.note(f"devnet: {line}"))
     try:
         result = {"run": str(devnet.folder.path), **devnet.status(), "payer_key": str(devnet.key_file("payer"))}
@@ -111,7 +122,10 @@ def _stay(devnet: Devnet) -> None:
 
 @app.command()
 def status() -> None:
-    """What runs: period, clock, nodes, memory."""
+    """What runs: period, clock, nodes, memory.
+
+    Example: blackhole devnet status
+    """
     found = _devnet().status()
     rows = [
         (row["node"], "running" if row["running"] else "stopped", row["endpoint"], output.size(row["memory_bytes"]))
@@ -128,8 +142,16 @@ def status() -> None:
 
 @app.command()
 def down(keep: Annotated[bool, typer.Option("--keep", help="Leave the run folder, for its logs.")] = False) -> None:
-    """End everything of this run folder, also what a crash left, and remove the folder."""
+    """End everything of this run folder, also what a crash left, and remove the folder.
+
+    Example: blackhole devnet down --keep
+    """
     devnet = _devnet()
+    if current().dry_run:
+        running = devnet.processes()
+        removed = "" if keep else f", then remove {devnet.folder.path}"
+        output.would(f"end {len(running)} processes{removed}", running=running)
+        return
     ended = devnet.down(keep=keep)
     text = f"Ended {len(ended)} processes." if ended else "Nothing was running."
     output.emit({"run": str(devnet.folder.path), "ended": ended}, text)
@@ -141,10 +163,18 @@ def faucet(
     hole: Annotated[str, typer.Option(help="HOLE to give.")] = "1000",
     gas: Annotated[str, typer.Option(help="Coins of the chain to give, for gas.")] = "10",
 ) -> None:
-    """Give an address HOLE and gas money."""
+    """Give an address HOLE and gas money.
+
+    Example: blackhole devnet faucet 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --hole 500
+    """
+    from blackhole.chain.values import address as checked
     from blackhole.units import Tokens
 
     hole_wei, gas_wei = int(Tokens(hole)), int(Tokens(gas))
+    address = checked(address)
+    if current().dry_run:
+        output.would(f"give {address} {output.hole(hole_wei)} and {gas} for gas", hole_wei=hole_wei, gas_wei=gas_wei)
+        return
     _devnet().faucet(address, hole_wei=hole_wei, gas_wei=gas_wei)
     data = {"address": address, "hole_wei": hole_wei, "gas_wei": gas_wei}
     output.emit(data, f"{address} got {output.hole(hole_wei)} and {gas} for gas.")
@@ -155,8 +185,15 @@ def advance(
     periods: Periods = 1,
     now: Annotated[bool, typer.Option("--now", help="Do not wait for proofs: they will be missed.")] = False,
 ) -> None:
-    """End the current period when its proofs are in, and further ones."""
-    steps = _devnet().advance(periods, wait=not now)
+    """End the current period when its proofs are in, and further ones.
+
+    Example: blackhole devnet advance 3
+    """
+    devnet = _devnet()
+    if current().dry_run:
+        output.would(f"end {output.count(periods, 'period')}, now {devnet.status()['period']}", periods=periods)
+        return
+    steps = devnet.advance(periods, wait=not now)
     lines = []
     for step in steps:
         missed = f", without a proof of {', '.join(map(str, step['unproven']))}" if step["unproven"] else ""
@@ -166,8 +203,15 @@ def advance(
 
 @app.command()
 def kill(node: Node) -> None:
-    """SIGKILL a node, as a power cut would."""
-    _devnet().kill(node)
+    """SIGKILL a node, as a power cut would.
+
+    Example: blackhole devnet kill 3
+    """
+    devnet = _devnet()
+    if current().dry_run:
+        output.would(f"kill node {node}, pid {devnet.node(node).pid}", node=node)
+        return
+    devnet.kill(node)
     output.emit(
         {"node": node, "killed": True}, f"Node {node} is dead. It comes back with: blackhole devnet start {node}"
     )
@@ -175,6 +219,13 @@ def kill(node: Node) -> None:
 
 @app.command()
 def start(node: Node) -> None:
-    """Start a node that was killed."""
-    pid = _devnet().start(node)
+    """Start a node that was killed.
+
+    Example: blackhole devnet start 3
+    """
+    devnet = _devnet()
+    if current().dry_run:
+        output.would(f"start node {devnet.node(node).node}", node=node)
+        return
+    pid = devnet.start(node)
     output.emit({"node": node, "pid": pid}, f"Node {node} runs again, pid {pid}.")

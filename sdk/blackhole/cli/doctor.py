@@ -45,7 +45,12 @@ class Finding:
 
 @app.callback(invoke_without_command=True)
 def doctor() -> None:
-    """Look at chain, clock, disk, ports, versions and balances; name the command that mends each finding."""
+    """Look at chain, clock, disk, ports, versions and balances; name the command that mends each finding.
+
+    Exit code 0: nothing is bad; 3: something is.
+
+    Example: blackhole doctor
+    """
     findings = [*versions(), *disk(), *ports(), *network()]
     rows = [(item.state, item.check, item.found, item.mend) for item in findings]
     bad = sum(item.state == BAD for item in findings)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from blackhole.cli.context import amount, connect, current
-from blackhole.cli.output import confirm, emit, hole, table
+from blackhole.cli.output import confirm, count, emit, hole, table, when, would
 
 app = typer.Typer(
     epilog="Examples: blackhole escrow deposit 100; blackhole escrow allow 100; blackhole escrow show",
@@ -57,7 +57,7 @@ def deposit(value: Amount) -> None:
     with connect() as blackhole:
         if current().dry_run:
             blackhole.escrow.deposit.dry_run(wei)
-            emit({"dry_run": True, "deposit_wei": wei}, f"would deposit {hole(wei)}")
+            would(f"deposit {hole(wei)}", deposit_wei=wei)
             return
         receipt = blackhole.escrow.deposit(wei)
         balance = blackhole.escrow.balance()
@@ -77,7 +77,7 @@ def withdraw(
     with connect() as blackhole:
         if current().dry_run:
             blackhole.escrow.withdraw.dry_run(wei, to)
-            emit({"dry_run": True, "withdraw_wei": wei}, f"would withdraw {hole(wei)}")
+            would(f"withdraw {hole(wei)}" + (f" to {to}" if to else ""), withdraw_wei=wei, to=to)
             return
         if to is not None:
             confirm(f"Send {hole(wei)} to {to}?")
@@ -100,7 +100,7 @@ def allow(value: Amount) -> None:
         market = blackhole.network.address("StorageMarket")
         if current().dry_run:
             blackhole.escrow.allow.dry_run(market, wei)
-            emit({"dry_run": True, "allow_wei": wei}, f"would allow {hole(wei)}")
+            would(f"let the storage market lock up to {hole(wei)}", allow_wei=wei)
             return
         receipt = blackhole.escrow.allow(market, wei)
     data = {"market": market, "allowance_wei": wei, "transaction": receipt.hash}
@@ -110,19 +110,42 @@ def allow(value: Amount) -> None:
 @app.command()
 def lanes(
     thaw: Annotated[bool, typer.Option("--thaw", help="Ask for the unclaimed money of all lanes back (24 h).")] = False,
+    reclaim: Annotated[
+        bool, typer.Option("--reclaim", help="Take back what was asked back at least 24 h and at most 8 days ago.")
+    ] = False,
 ) -> None:
-    """The lanes you opened to read: what each holds and what its node has claimed.
+    """The lanes you opened to read: what each holds, what its node has claimed, and what is on its way back.
 
-    Example: blackhole escrow lanes
+    Money asked back with --thaw is yours 24 hours later, once you --reclaim it; nodes first redeem what you signed.
+
+    Example: blackhole escrow lanes --thaw
     """
+    from blackhole.face import portal
+    from blackhole.units import micro_to_wei
+
+    transactions: list[str] = []
     with connect() as blackhole:
         found = blackhole.escrow.lanes()
-        thawed: list[str] = []
-        if thaw and not current().dry_run:
-            free = [lane for lane in found if lane.deposit > lane.claimed and not lane.thawing]
-            confirm(f"Ask for the money of {len(free)} lanes back? Nodes then redeem what you signed.")
-            for lane in free:
-                thawed.append("0x" + blackhole.escrow.thaw(lane.id, lane.deposit - lane.claimed).hash.hex())
+        now = portal().run(blackhole.chain.block("latest")).timestamp
+        idle = [lane for lane in found if lane.deposit > lane.claimed and not lane.thaw_counts(now)]
+        ripe = [lane for lane in found if lane.thaw_counts(now) and now >= lane.thaw_at]
+        asked = micro_to_wei(sum(lane.deposit - lane.claimed for lane in idle)) if thaw else 0
+        taken = micro_to_wei(sum(min(lane.thawing, lane.deposit - lane.claimed) for lane in ripe)) if reclaim else 0
+        if current().dry_run and (thaw or reclaim):
+            would(
+                f"ask {hole(asked)} back and take {hole(taken)} that was asked back before",
+                thaw_wei=asked, reclaim_wei=taken,
+            )  # fmt: skip
+            return
+        if asked:
+            confirm(f"Ask {hole(asked)} of {count(len(idle), 'lane')} back? Their nodes then redeem what you signed.")
+            for lane in idle:
+                receipt = blackhole.escrow.thaw(lane.id, lane.deposit - lane.claimed)
+                transactions.append("0x" + receipt.hash.hex())
+        if reclaim:
+            transactions += ["0x" + blackhole.escrow.reclaim(lane.id).hash.hex() for lane in ripe]
+        if transactions:
+            found = blackhole.escrow.lanes()
     rows = [
         {
             "payee": lane.id.payee,
@@ -131,8 +154,16 @@ def lanes(
             "deposit_micro": lane.deposit,
             "claimed_micro": lane.claimed,
             "thawing_micro": lane.thawing,
+            "thaw_at": lane.thaw_at,
         }
         for lane in found
     ]
-    head = ["PAYEE", "SERVICE", "LANE", "DEPOSIT (MICRO)", "CLAIMED", "THAWING"]
-    emit({"lanes": rows, "transactions": thawed}, table(head, [list(row.values()) for row in rows]))
+    head = ["PAYEE", "SERVICE", "LANE", "DEPOSIT (MICRO)", "CLAIMED", "THAWING", "FREE FROM"]
+    cells = [
+        [*list(row.values())[:-1], when(lane.thaw_at) if lane.thaw_counts(now) else "-"]
+        for row, lane in zip(rows, found, strict=True)
+    ]
+    done = [f"asked {hole(asked)} back" if asked else "", f"took {hole(taken)} back" if taken else ""]
+    text = table(head, cells) if rows else "No lanes: the first read of a node opens one."
+    data = {"lanes": rows, "thawed_wei": asked, "reclaimed_wei": taken, "transactions": transactions}
+    emit(data, "\n".join([text, *filter(None, done)]))

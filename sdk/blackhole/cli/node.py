@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blackhole.cli.context import amount, current, signer
-from blackhole.cli.output import confirm, emit, hole, note, table
+from blackhole.cli.context import amount, connect, current
+from blackhole.cli.output import confirm, count, emit, hole, note, when, would
 
 if TYPE_CHECKING:
     from blackhole.chain.bindings.storage_market import Ledger
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from blackhole.node.folder import NodeFolder
 
 app = typer.Typer(
-    epilog="In this order: blackhole node init; node register; node bond 1000; node run",
+    epilog="In this order: blackhole node init ~/node --endpoint https://HOST:4480; blackhole node register ~/node; "
+    "blackhole node bond 1000 ~/node; blackhole node run ~/node. To leave: drain, exit, withdraw.",
 )
 
 SERVICE = 1
@@ -51,9 +52,7 @@ def _open(path: Path, *, registered: bool = True) -> tuple[NodeFolder, Config]:
 
 def _owner(config: Config, *, signs: bool = True) -> Blackhole:
     """The network of --network, else the node's own, with the key of this command."""
-    from blackhole.client import Blackhole
-
-    return Blackhole(current().network or config.node.network or None, signer(required=signs))
+    return connect(signs=signs, default=config.node.network or None)
 
 
 def _ledger(blackhole: Blackhole, node: int) -> Ledger:
@@ -61,10 +60,6 @@ def _ledger(blackhole: Blackhole, node: int) -> Ledger:
     from blackhole.face import portal
 
     return portal().run(blackhole.chain.read(blackhole.connection.market.ledger_of(node)))
-
-
-def _dry(what: str, **data: Any) -> None:
-    emit({"dry_run": True, **data}, f"would {what}")
 
 
 def _signal_agent(folder: NodeFolder) -> bool:
@@ -103,7 +98,7 @@ def init(
         values["node.network"] = str(path.absolute()) if path.exists() else network
     values |= _offer_values(price, capacity, egress, None)
     if current().dry_run:
-        _dry(f"make a node in {folder}", folder=str(folder), settings={k: str(v) for k, v in values.items()})
+        would(f"make a node in {folder}", folder=str(folder), settings={k: str(v) for k, v in values.items()})
         return
     passphrase = None if NodeFolder(folder).keystore.exists() else find_passphrase("Passphrase of the hot key: ")
     made = init_folder(folder, values, passphrase=passphrase)
@@ -149,9 +144,13 @@ def register(
                 hint="Use another key as owner: whoever breaks into the agent would own the node.",
             )
         if current().dry_run:
+            owner = blackhole.connection.account
             if not number:
                 blackhole.registry.register.dry_run(manifest.digest(), config.api.endpoint)
-            _dry("register the node", signer=hot, endpoint=config.api.endpoint, owner=blackhole.connection.account)
+            what = f"bring the registry up to date for node {number}" if number else "register a new node"
+            would(
+                f"{what}: {config.api.endpoint}, owner {owner}", signer=hot, endpoint=config.api.endpoint, owner=owner
+            )
             return
         if not number:
             number = blackhole.registry.register(manifest.digest(), config.api.endpoint)
@@ -185,27 +184,34 @@ def offer(
 
     opened, config = _open(folder)
     values = _offer_values(price, capacity, egress, region) | ({"storage.accept": True} if capacity else {})
-    if current().dry_run:
-        _dry("change the offer", node=config.node.id, settings={k: str(v) for k, v in values.items()})
-        return
-    if values:
-        config = configuration.change(opened.config, values)
-    settings = config.storage
-    with _owner(config) as blackhole:
-        blackhole.registry.set_offer(
-            config.node.id, SERVICE, settings.price_wei_per_gib_period, settings.capacity_gib, settings.region
-        )
-    running = _signal_agent(opened)
+    wanted = configuration.changed(opened.config, values)
+    settings = wanted.storage
+    number, listed = config.node.id, settings.capacity_gib if settings.accept else 0
     data = {
-        "node": config.node.id,
+        "node": number,
         "price_wei": settings.price_wei_per_gib_period,
-        "capacity_gib": settings.capacity_gib,
+        "capacity_gib": listed,
         "egress_micro_per_mib": settings.egress_micro_per_mib,
-        "agent_told": running,
+        "region": settings.region,
     }
-    price_text = hole(settings.price_wei_per_gib_period)
-    text = f"node {config.node.id} offers {settings.capacity_gib} GiB at {price_text} each a period"
-    emit(data, text + ("" if running else "; no agent runs, it reads this when it starts"))
+    text = f"{listed} GiB at {hole(settings.price_wei_per_gib_period)} each a period"
+    row = (number, SERVICE, settings.price_wei_per_gib_period, listed, settings.region)
+    with _owner(config) as blackhole:
+        # Before anything is written: what the chain refuses must not stand in config.toml.
+        blackhole.registry.set_offer.dry_run(*row)
+        if current().dry_run:
+            would(f"offer {text}", **data)
+            return
+        configuration.change(opened.config, values)
+        now = blackhole.registry.offer(number, SERVICE)
+        if (now.price, now.capacity, now.region) != row[2:]:
+            blackhole.registry.set_offer(*row)
+    running = _signal_agent(opened)
+    if not running:
+        note("No agent runs: it reads this when it starts, and then publishes the price of reads too.")
+    elif not settings.accept:
+        note("The node is draining: --capacity N takes deals again.")
+    emit({**data, "agent_told": running}, f"node {number} offers {text}")
 
 
 def _offer_values(price: str | None, capacity: int | None, egress: int | None, region: int | None) -> dict[str, Any]:
@@ -229,7 +235,7 @@ def bond(value: Annotated[str, typer.Argument(help='HOLE, for example "1000".')]
     with _owner(config) as blackhole:
         if current().dry_run:
             blackhole.staking.bond.dry_run(config.node.id, SERVICE, wei)
-            _dry(f"bond {hole(wei)}", bond_wei=wei)
+            would(f"bond {hole(wei)}", bond_wei=wei)
             return
         confirm(f"Bond {hole(wei)} to node {config.node.id}? It can leave 21 days after you ask for it.")
         blackhole.staking.bond(config.node.id, SERVICE, wei)
@@ -252,7 +258,7 @@ def run(folder: Folder = HERE) -> None:
 
     opened, _ = _open(folder)
     if current().dry_run:
-        _dry("run the agent", folder=str(opened.path))
+        would("run the agent", folder=str(opened.path))
         return
     passphrase = None
     if opened.keystore.exists() and PASSPHRASE_FILE_VARIABLE not in os.environ and sys.stdin.isatty():
@@ -261,101 +267,28 @@ def run(folder: Folder = HERE) -> None:
 
 
 @app.command()
-def status(folder: Folder = HERE) -> None:
-    """What the chain knows of the node, and what its agent says of itself.
+def status(
+    folder: Folder = HERE,
+    earned: Annotated[
+        bool, typer.Option("--earned", help="Also add up everything its payee was ever paid (reads the whole chain).")
+    ] = False,
+) -> None:
+    """How the node is: its agent, stake, deals, next proof, income, gas; and what needs you, with the command for it.
 
-    Exit code 0: all is well; 3: it runs, but something needs you; 7: no agent runs.
+    Exit code 0: all is well; 3: something needs you; 7: no agent runs.
 
-    Example: blackhole node status ~/node --json
+    Example: blackhole node status ~/node
     """
+    from blackhole.cli.node_status import agent_health, alarms, on_chain, text
+
     opened, config = _open(folder)
-    agent = _agent_health(opened)
+    agent = agent_health(opened)
     with _owner(config, signs=False) as blackhole:
-        chain = _on_chain(blackhole, config)
-    data = {"node": config.node.id, "folder": str(opened.path), "agent": agent, "chain": chain}
-    plugin = (agent or {}).get("plugins", {}).get("storage", {})
-    rows: list[tuple[str, object]] = [
-        ("agent", "not running" if agent is None else f"pid {agent['pid']}, {plugin.get('state')}"),
-        ("endpoint", chain["endpoint"]),
-        ("stake", f"{hole(chain['active_wei'])}, {hole(chain['reserved_wei'])} of it reserved"),
-        ("agreements", f"{chain['agreements']} with {chain['leaves'] / 2**20:.3f} GiB"),
-        ("misses in a row", chain["misses"]),
-        ("last period proven", chain["last_proven"] or "-"),
-        ("earned, in the bank", hole(chain["payee_balance_wei"])),
-        ("gas of the hot key", f"{chain['signer_gas_wei'] / 1e18:.6f}"),
-    ]
-    alarms = _alarms(agent, plugin, chain, config)
-    data["alarms"] = alarms
-    emit(data, "\n".join([table([f"NODE {config.node.id}", ""], rows), *(f"! {line}" for line in alarms)]))
-    raise typer.Exit(7 if agent is None else 3 if alarms else 0)
-
-
-def _agent_health(folder: NodeFolder) -> dict[str, Any] | None:
-    """What the agent's loopback server says; None when no agent runs."""
-    import json
-    from urllib.error import HTTPError, URLError
-    from urllib.request import urlopen
-
-    found = folder.read_status()
-    if found is None:
-        return None
-    try:
-        with urlopen(f"http://{found.health}/health", timeout=5) as response:
-            body: dict[str, Any] = json.load(response)
-    except HTTPError as error:
-        # 503 carries the same page: something in it is not well.
-        body = json.loads(error.read())
-    except (URLError, OSError, ValueError):
-        return {"pid": found.pid, "ok": False, "plugins": {}}
-    return body
-
-
-def _on_chain(blackhole: Blackhole, config: Config) -> dict[str, Any]:
-    from blackhole.face import portal
-
-    number = config.node.id
-    node = blackhole.registry.node(number)
-    stake = blackhole.staking.stake(number, SERVICE)
-    listed = blackhole.registry.offer(number, SERVICE)
-    ledger = _ledger(blackhole, number)
-    return {
-        "owner": node.owner,
-        "signer": node.signer,
-        "payee": node.payee,
-        "endpoint": node.endpoint,
-        "price_wei": listed.price,
-        "capacity_gib": listed.capacity,
-        "active_wei": stake.active,
-        "reserved_wei": stake.reserved,
-        "exiting_wei": stake.exiting,
-        "frozen_wei": stake.frozen,
-        "exit_at": stake.exit_at,
-        "agreements": ledger.count_,
-        "leaves": ledger.leaves,
-        "misses": ledger.misses,
-        "last_proven": ledger.last_proven,
-        "ended_at": ledger.ended_at,
-        "payee_balance_wei": blackhole.escrow.balance(node.payee),
-        "signer_gas_wei": portal().run(blackhole.chain.balance(node.signer)),
-    }
-
-
-def _alarms(agent: dict[str, Any] | None, plugin: dict[str, Any], chain: dict[str, Any], config: Config) -> list[str]:
-    lines = []
-    if agent is None:
-        lines.append("no agent runs: proofs are missed, and missed proofs cost stake (blackhole node run)")
-    elif not plugin.get("ok"):
-        error = plugin.get("error", {})
-        lines.append(f"the storage plugin is {plugin.get('state', 'unknown')}: {error.get('message', 'see the log')}")
-    if chain["signer_gas_wei"] < config.chain.gas_alarm_wei:
-        lines.append(f"the hot key {chain['signer']} runs out of gas: send it some of the chain's coin")
-    if chain["misses"]:
-        lines.append(f"{chain['misses']} proofs in a row were missed; the third costs stake, the tenth all of it")
-    if chain["ended_at"]:
-        lines.append("the node has ended after ten misses: its agreements are being closed")
-    if plugin.get("unprovable_periods"):
-        lines.append(f"periods {plugin['unprovable_periods']} cannot be proven: stored bytes are missing or damaged")
-    return lines
+        chain = on_chain(blackhole, config.node.id, earned=earned)
+    found = alarms(agent, chain, config, opened)
+    data = {"node": config.node.id, "folder": str(opened.path), "agent": agent, "chain": chain, "alarms": found}
+    emit(data, text(agent, chain, config, found))
+    raise typer.Exit(7 if agent is None else 3 if found else 0)
 
 
 @app.command()
@@ -369,19 +302,22 @@ def drain(folder: Folder = HERE) -> None:
     from blackhole.node import config as configuration
 
     opened, config = _open(folder)
-    if current().dry_run:
-        _dry("take no new deals", node=config.node.id)
-        return
-    config = configuration.change(opened.config, {"storage.accept": False})
-    running = _signal_agent(opened)
+    settings = config.storage
+    running = opened.read_status() is not None
+    row = (config.node.id, SERVICE, settings.price_wei_per_gib_period, 0, settings.region)
     with _owner(config, signs=not running) as blackhole:
-        if not running:
-            settings = config.storage
-            blackhole.registry.set_offer(config.node.id, SERVICE, settings.price_wei_per_gib_period, 0, settings.region)
         ledger = _ledger(blackhole, config.node.id)
-    data = {"node": config.node.id, "agreements": ledger.count_, "leaves": ledger.leaves, "agent_told": running}
-    left = f"{ledger.count_} agreements are left" if ledger.count_ else "nothing is left: blackhole node exit"
-    emit(data, f"node {config.node.id} takes no new deals; {left}")
+        left = f"{count(ledger.count_, 'agreement')} left" if ledger.count_ else "nothing left: blackhole node exit"
+        data = {"node": config.node.id, "agreements": ledger.count_, "leaves": ledger.leaves}
+        if current().dry_run:
+            would(f"take no new deals; {left}", **data)
+            return
+        configuration.change(opened.config, {"storage.accept": False})
+        # A running agent publishes it with its own key.
+        told = running and _signal_agent(opened)
+        if not told and blackhole.registry.offer(config.node.id, SERVICE).capacity:
+            blackhole.registry.set_offer(*row)
+    emit({**data, "agent_told": told}, f"node {config.node.id} takes no new deals; {left}")
 
 
 @app.command(name="exit")
@@ -405,14 +341,14 @@ def exit_(
             )
         if current().dry_run:
             blackhole.staking.request_exit.dry_run(config.node.id, SERVICE, wei)
-            _dry(f"ask {hole(wei)} back", exit_wei=wei)
+            would(f"ask {hole(wei)} back", exit_wei=wei)
             return
         confirm(f"Ask {hole(wei)} of node {config.node.id}'s stake back? It backs no new deals from now on.")
         blackhole.staking.request_exit(config.node.id, SERVICE, wei)
         stake = blackhole.staking.stake(config.node.id, SERVICE)
     note("The node keeps proving what it has agreed to: let the agent run until its agreements are closed.")
     data = {"exiting_wei": stake.exiting, "exit_at": stake.exit_at}
-    emit(data, f"{hole(stake.exiting)} may be withdrawn from {_when(stake.exit_at)} on")
+    emit(data, f"{hole(stake.exiting)} may be withdrawn from {when(stake.exit_at)} on")
 
 
 @app.command()
@@ -428,13 +364,7 @@ def withdraw(
     with _owner(config) as blackhole:
         if current().dry_run:
             blackhole.staking.withdraw.dry_run(config.node.id, SERVICE, to)
-            _dry("withdraw the stake", to=to or blackhole.connection.account)
+            would("withdraw the stake", to=to or blackhole.connection.account)
             return
         wei = blackhole.staking.withdraw(config.node.id, SERVICE, to)
     emit({"withdrawn_wei": wei}, f"withdrew {hole(wei)}")
-
-
-def _when(timestamp: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -74,6 +74,11 @@ def _stdout() -> Iterator[None]:
         raise failure from error
 
 
+def would(text: str, **data: Any) -> None:
+    """Write what a command would have done: the result of every --dry-run."""
+    emit({"dry_run": True, **data}, f"would {text}")
+
+
 def note(text: str) -> None:
     """One line on stderr for the person who waits; nothing under --json."""
     if not current().json:
@@ -101,13 +106,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join([line(list(head)), *(line(row) for row in cells)])
 
 
-def size(count: float) -> str:
+def size(bytes_: float) -> str:
     """Bytes for people: 64.0 MiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+        if bytes_ < 1024:
+            return f"{bytes_:.0f} {unit}" if unit == "B" else f"{bytes_:.1f} {unit}"
+        bytes_ /= 1024
+    return f"{bytes_:.1f} TiB"
 
 
 def span(seconds: float) -> str:
@@ -116,6 +121,18 @@ def span(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}s"
     return f"{seconds:.0f} seconds"
+
+
+def when(timestamp: int) -> str:
+    """A moment of the chain's time for people, in UTC."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def count(number: int, one: str) -> str:
+    """A number of things: 1 node, 2 nodes."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
 
 
 def hole(wei: int) -> str:
@@ -175,7 +192,7 @@ def confirm(question: str, *, limit: bool = False) -> None:
         return
     if current().json or sys.stdin is None or not sys.stdin.isatty():
         hint = "Add --yes, or set the limit (--max-price)." if limit else "Add --yes."
-        raise UsageError(f"{question} Nobody is there to answer.", hint=hint)
+        raise UsageError(f"Nobody is there to answer: {question}", hint=hint)
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

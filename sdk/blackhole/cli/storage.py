@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from blackhole.cli.context import amount, connect, current
-from blackhole.cli.output import Progress, confirm, detail, emit, hole, note, size, span, table
+from blackhole.cli.output import Progress, confirm, count, detail, emit, hole, note, size, table, would
+from blackhole.cli.storage_text import lasting, quote_data, quote_text, repaired_text, status_data, status_text
+from blackhole.errors import PriceTooHigh, UsageError
+from blackhole.protocol import MICRO
 
 if TYPE_CHECKING:
     from blackhole.client import Blackhole
-    from blackhole.storage.repair import Repaired
-    from blackhole.storage.types import Quote
+    from blackhole.storage.repair_order import Repaired
+    from blackhole.storage.types import Fetched
+    from blackhole.storage.upkeep import Kept
 
 app = typer.Typer(
     epilog="Examples: blackhole storage quote film.mp4; blackhole storage put film.mp4 --max-price 5; "
-    "blackhole storage get bh1… -o film.mp4",
+    "blackhole storage get film.mp4 -o back.mp4",
 )
 
 FREE_TO_SPEND = 10**18
-"""wei. Below this a command does not ask."""
+"""wei. Up to this a command does not ask."""
 
 File = Annotated[str, typer.Argument(help='The file; "-" reads stdin.')]
-Cap = Annotated[str, typer.Argument(help="A cap (bh1…), or the name of one of your objects.")]
+Cap = Annotated[
+    str,
+    typer.Argument(
+        help='The name of one of your objects, or a cap (bh1…). "@FILE" reads the cap from a file, "@-" from stdin: '
+        "others can see a command line, and whoever sees a cap reads the object."
+    ),
+]
 ProfileOption = Annotated[
-    str | None, typer.Option(help="std: 20 of 40 shards restore it; dev: 3 of 10. Default: the network's, else std.")
+    str | None,
+    typer.Option(
+        help="std: 20 of 40 shards restore it; dev: 3 of 10. Default: the network's, else std.",
+        autocompletion=lambda: ["std", "dev", "dc", "wide"],
+    ),
 ]
 Periods = Annotated[int, typer.Option(min=1, help="How many periods; one is a day on public networks.")]
 Align = Annotated[
@@ -37,16 +52,24 @@ Align = Annotated[
         "share agreements.",
     ),
 ]
-MaxPrice = Annotated[str | None, typer.Option(help="HOLE that may be locked at most; then nobody is asked.")]
+MaxPrice = Annotated[str | None, typer.Option(help="HOLE that may be spent at most; then nobody is asked.")]
 
 
-def _lasting(blackhole: Blackhole, periods: int) -> str:
-    """How long so many periods are for who waits: a devnet's clock jumps."""
-    network = blackhole.network
-    pace = network.extra.get("pace_seconds")
-    if isinstance(pace, int | float):
-        return f"about {span(periods * pace)} on this devnet"
-    return f"about {span(periods * network.period)}"
+def _a_little_more(price: int) -> int:
+    """The limit of what was quoted at `price` and is bought a moment later (wei)."""
+    return price + price // 100
+
+
+def _cap(text: str) -> str:
+    """A cap or name as it was given; "@FILE" is the cap in that file, "@-" the one on stdin."""
+    if not text.startswith("@"):
+        return text
+    from blackhole.errors import InputError
+
+    try:
+        return (sys.stdin.readline() if text == "@-" else Path(text[1:]).expanduser().read_text()).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"There is no cap in {text[1:]}.", hint='Write it into a file, one line: "@FILE".') from error
 
 
 @app.command()
@@ -83,66 +106,11 @@ def quote(
 
     Example: blackhole storage quote 1000000000
     """
-    from pathlib import Path
-
     with connect() as blackhole:
         what: str | int = int(file) if file.isdecimal() and not Path(file).exists() else file
         found = blackhole.storage.quote(what, profile=profile, periods=periods, align=align)
-        lasting = _lasting(blackhole, found.periods)
-    emit(_quote_data(found), _quote_text(found, lasting, explain=explain))
-
-
-def _quote_data(found: Quote) -> dict[str, Any]:
-    return {
-        "bytes": found.size,
-        "profile": found.profile,
-        "periods": found.periods,
-        "period_seconds": found.period_seconds,
-        "stored_bytes": found.leaves * 1024,
-        "rate_wei": found.rate,
-        "storage_wei": found.storage,
-        "repair_wei": found.repair,
-        "total_wei": found.total,
-        "read_micro": found.read_micro,
-        "nodes": [
-            {
-                "node": row.node,
-                "endpoint": row.endpoint,
-                "shard": row.shard,
-                "group": row.group,
-                "rate_wei": row.rate,
-                "egress_micro_per_mib": row.egress,
-                "reason": row.reason,
-                "joins": row.joins,
-            }
-            for row in found.nodes
-        ],
-        "joining": found.joining,
-    }
-
-
-def _quote_text(found: Quote, lasting: str, *, explain: bool) -> str:
-    chosen = sum(row.shard is not None for row in found.nodes)
-    lines = [
-        f"{size(found.size)} as {size(found.leaves * 1024)} on {chosen} nodes ({found.profile}),"
-        f" {found.periods} periods, {lasting}",
-        f"  storage  {hole(found.storage)} ({hole(found.rate)} a period, paid for proven periods only)",
-        f"  repair   {hole(found.repair)} set aside; what is not used comes back",
-        f"  locked   {hole(found.total)}",
-        f"  reading it once costs {found.read_micro} micro-HOLE",
-    ]
-    if found.joining:
-        new = chosen - found.joining
-        lines.append(
-            f"  {found.joining} shards join agreements you have"
-            + (f", {new} open new ones" if new else ": nothing new is opened")
-        )
-    if explain:
-        rows = [
-            (r.node, "-" if r.shard is None else r.shard, r.group, r.rate, r.endpoint, r.reason) for r in found.nodes
-        ]
-        lines += ["", table(["NODE", "SHARD", "GROUP", "WEI A PERIOD", "ENDPOINT", "WHY"], rows)]
-    return "\n".join(lines)
+        how_long = lasting(blackhole, found.periods)
+    emit(quote_data(found), quote_text(found, how_long, explain=explain))
 
 
 @app.command()
@@ -164,18 +132,15 @@ def put(
     """
     limit = amount(max_price) if max_price is not None else None
     with connect() as blackhole:
-        lasting = _lasting(blackhole, periods)
+        how_long = lasting(blackhole, periods)
         if current().dry_run or (limit is None and not current().yes and file != "-"):
             found = blackhole.storage.quote(file, profile=profile, periods=periods, align=align)
             if current().dry_run:
-                emit(
-                    {"dry_run": True, **_quote_data(found)},
-                    "would store it:\n" + _quote_text(found, lasting, explain=False),
-                )
+                would("store it:\n" + quote_text(found, how_long, explain=False), **quote_data(found))
                 return
             if found.total > FREE_TO_SPEND:
-                confirm(f"Lock {hole(found.total)} for {found.periods} periods, {lasting}?", limit=True)
-            limit = found.total + found.total // 100
+                confirm(f"Lock {hole(found.total)} for {found.periods} periods, {how_long}?", limit=True)
+            limit = _a_little_more(found.total)
         elif limit is None and not current().yes:
             confirm("A pipe does not say what it will cost. Store it without a limit?", limit=True)
         with Progress(f"storing {file}") as progress:
@@ -208,7 +173,7 @@ def put(
         "missing": stored.missing,
         "resumed": stored.resumed,
     }
-    note(f"stored {stored.name} ({size(stored.size)}) until period {stored.end}, {lasting}, for {hole(stored.cost)}")
+    note(f"stored {stored.name} ({size(stored.size)}) until period {stored.end}, {how_long}, for {hole(stored.cost)}")
     emit(data, stored.cap)
     if stored.missing:
         note(f"{len(stored.missing)} shards have no node yet: blackhole storage repair {stored.name}")
@@ -224,27 +189,44 @@ def get(
     start: Annotated[int, typer.Option(min=0, help="First byte.")] = 0,
     length: Annotated[int | None, typer.Option(min=0, help="How many bytes; default: to the end.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of that name.")] = False,
+    max_price: Annotated[
+        str | None, typer.Option(help="HOLE that may be paid at most; without it you are asked above 1 HOLE.")
+    ] = None,
 ) -> None:
     """Read an object and pay its nodes for what was verified. The file appears once its last byte is.
 
-    Example: blackhole storage get bh1… -o film.mp4
+    Example: blackhole storage get @film.cap -o film.mp4
 
     Example: blackhole storage get film.mp4 -o - --start 1000000 --length 4096 | xxd
     """
+    cap = _cap(cap)
+    limit = amount(max_price) if max_price is not None else None if current().yes else FREE_TO_SPEND
     with connect() as blackhole:
-        where = output
-        if where is None:
-            own = [entry for entry in blackhole.storage.ls() if cap in {entry.cap, entry.name, entry.manifest}]
-            where = own[-1].name if own else None
-        if where is None:
-            from blackhole.errors import UsageError
-
-            raise UsageError("This object has no name here.", hint="Say where to: -o FILE, or -o - for stdout.")
+        if current().dry_run:
+            found = blackhole.storage.read_quote(cap, start=start, length=length)
+            nodes = ", ".join(map(str, found.nodes)) or "-"
+            text = f"read {size(found.size)} from nodes {nodes} for about {hole(found.total)}"
+            would(text, bytes=found.size, nodes=found.nodes, total_wei=found.total)
+            return
+        where = output if output is not None else _own_name(blackhole, cap)
+        if where == "-" and current().json:
+            raise UsageError("stdout holds the object or the JSON, not both.", hint="Leave --json out, or use -o FILE.")
         target: Any = sys.stdout.buffer if where == "-" else where
-        with Progress(f"reading {where}") as progress:
-            done = blackhole.storage.get(
-                cap, target, start=start, length=length, overwrite=overwrite, progress=progress
-            )
+
+        def read(most: int | None) -> Fetched:
+            with Progress(f"reading {where}") as progress:
+                return blackhole.storage.get(
+                    cap, target, start=start, length=length, overwrite=overwrite, max_price=most, progress=progress
+                )
+
+        try:
+            done = read(limit)
+        except PriceTooHigh as error:
+            if max_price is not None or where == "-":
+                raise
+            price = int(str(error.data["price_wei"]))
+            confirm(f"Reading it costs {hole(price)}. Pay it?", limit=True)
+            done = read(_a_little_more(price))
     data = {
         "path": done.path,
         "bytes": done.size,
@@ -256,11 +238,19 @@ def get(
     }
     for node, reason in done.failed.items():
         note(f"node {node} was left: {reason}")
-    text = f"read {size(done.size)} for {done.spent_micro} micro-HOLE"
+    text = f"read {size(done.size)} for {hole(done.spent_micro * MICRO)}"
     if where == "-":
         note(text)
     else:
         emit(data, f"{text} into {done.path}")
+
+
+def _own_name(blackhole: Blackhole, cap: str) -> str:
+    """What the object is called in the own list. Raises UsageError when it does not stand there."""
+    own = [entry for entry in blackhole.storage.ls() if cap in {entry.cap, entry.name, entry.manifest}]
+    if not own:
+        raise UsageError("This object has no name here.", hint="Say where to: -o FILE, or -o - for stdout.")
+    return own[-1].name
 
 
 @app.command()
@@ -303,43 +293,8 @@ def status(
     Example: blackhole storage status film.mp4
     """
     with connect() as blackhole:
-        found = blackhole.storage.status(cap, audit=audit)
-    counts: dict[str, int] = {}
-    for row in found.rows:
-        if row.segment >= 0 or not found.segments:
-            counts[row.state] = counts.get(row.state, 0) + 1
-    data = {
-        "state": found.state,
-        "manifest": found.manifest,
-        "bytes": found.size,
-        "profile": found.profile,
-        "segments": found.segments,
-        "healthy": found.healthy,
-        "needed": found.needed,
-        "repair_at": found.repair_at,
-        "shards": found.shards,
-        "paid_until": found.paid_until,
-        "period": found.period,
-        "counts": counts,
-        "rows": found.rows,
-        "nodes": {str(node): row for node, row in found.nodes.items()},
-    }
-    paid = f"paid until period {found.paid_until} (now {found.period})"
-    if not found.paid_until:
-        paid = "no agreement holds it any more: its paid time is over, or it was given up"
-    lines = [
-        f"{found.state}: {found.healthy} of {found.shards} shards healthy in the worst of {found.segments} segments, "
-        f"{found.needed} suffice to read, repair starts below {found.repair_at}",
-        f"shards: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}",
-        paid,
-    ]
-    if current().verbose or found.state != "full":
-        cells = [(r.segment, r.shard, r.node or "-", r.state) for r in found.rows if r.segment >= 0]
-        lines += ["", table(["SEGMENT", "SHARD", "NODE", "STATE"], cells)]
-    if found.state == "degraded":
-        silent = "" if counts.get("missing") or counts.get("suspect") else " --silent"
-        lines.append(f"next: blackhole storage repair {cap[:24]}{'…' if len(cap) > 24 else ''}{silent}")
-    emit(data, "\n".join(lines))
+        found = blackhole.storage.status(_cap(cap), audit=audit)
+    emit(status_data(found), status_text(found, cap, rows=current().verbose > 0))
     if found.exit_code:
         raise typer.Exit(found.exit_code)
 
@@ -351,14 +306,28 @@ def renew(cap: Cap, periods: Periods = 30, max_price: MaxPrice = None) -> None:
     Example: blackhole storage renew film.mp4 --periods 90 --max-price 5
     """
     limit = amount(max_price) if max_price is not None else None
-    if limit is None:
-        confirm(f"Renew it for {periods} periods at whatever its nodes ask?", limit=True)
+    cap = _cap(cap)
     with connect() as blackhole:
+        if current().dry_run or (limit is None and not current().yes):
+            found = blackhole.storage.renew_quote(cap, periods)
+            text = f"renew {count(len(found.agreements), 'agreement')} until period {found.end} for {hole(found.total)}"
+            if current().dry_run:
+                would(
+                    text,
+                    agreements=found.agreements,
+                    end=found.end,
+                    total_wei=found.total,
+                    failed=found.failed,
+                )
+                return
+            if found.total > FREE_TO_SPEND:
+                confirm(f"{text[0].upper()}{text[1:]}?", limit=True)
+            limit = _a_little_more(found.total)
         kept = blackhole.storage.renew(cap, periods, max_price=limit)
-    text = f"renewed {len(kept.agreements)} agreements until period {kept.end} for {hole(kept.cost)}"
+    text = f"renewed {count(len(kept.agreements), 'agreement')} until period {kept.end} for {hole(kept.cost)}"
     if kept.moved:
         text += (
-            f"; {len(kept.moved)} shards moved, because other files in their agreements are not paid longer:"
+            f"; {count(len(kept.moved), 'shard')} moved, because other files in their agreements are not paid longer:"
             " what those held for them comes back when they close"
         )
     _kept(kept, text)
@@ -370,32 +339,23 @@ def remove(cap: Cap) -> None:
 
     Example: blackhole storage remove film.mp4
     """
-    confirm("Remove it? Nobody can read it any more, not even you.")
+    cap = _cap(cap)
     with connect() as blackhole:
+        if current().dry_run:
+            found = blackhole.storage.status(cap, audit=False)
+            holding = sorted({row.node for row in found.rows if row.node is not None})
+            text = f"give up what {count(len(holding), 'node')} hold, paid until period {found.paid_until}"
+            would(text, nodes=holding, paid_until=found.paid_until)
+            return
+        confirm("Remove it? Nobody can read it any more, not even you.")
         kept = blackhole.storage.remove(cap)
-    text = f"gave up {len(kept.agreements)} agreements"
+    text = f"gave up {count(len(kept.agreements), 'agreement')}"
     if kept.terminated:
-        text += f"; {len(kept.terminated)} nodes did not sign and were given notice"
+        text += f"; {count(len(kept.terminated), 'node')} did not sign and got notice"
     _kept(kept, text)
 
 
-def _repaired_text(done: Repaired) -> str:
-    if done.failed:
-        return (
-            f"restored {len(done.restored)} shards for {hole(done.cost)}; {len(done.failed)} are still lost: try again"
-        )
-    if done.restored:
-        return f"restored {len(done.restored)} shards for {hole(done.cost)}"
-    waiting = sum(row.state == "unconfirmed" for row in done.before.rows if row.segment >= 0)
-    if waiting:
-        return (
-            f"nothing is lost yet: {waiting} shards are with nodes that are silent but have missed no proof.\n"
-            "Wait for their next proof, or replace them now with --silent"
-        )
-    return "nothing is lost"
-
-
-def _kept(kept: Any, text: str) -> None:
+def _kept(kept: Kept, text: str) -> None:
     data = {
         "agreements": kept.agreements,
         "terminated": kept.terminated,
@@ -433,36 +393,61 @@ def repair(
 
     Example: blackhole storage repair --order order.json
     """
-    import json
-    from pathlib import Path
-
-    from blackhole.errors import InputError, UsageError
-    from blackhole.paths import write_private
-    from blackhole.storage.repair import RepairOrder
-
     if (cap is None) == (order is None):
         raise UsageError("Name a cap, or an order with --order FILE.", hint="See blackhole storage repair --help.")
     with connect() as blackhole:
-        if give is not None and cap is not None:
-            signed = blackhole.storage.repair_order(cap, budget=amount(budget))
-            write_private(Path(give), json.dumps(signed.to_json(), indent=2).encode() + b"\n")
-            emit(
-                {"order": give},
-                f"wrote {give}: give it to a repairer in secret; it reads nothing, but spends the budget",
-            )
-            return
         if order is not None:
-            try:
-                raw = json.loads(Path(order).read_text())
-            except (OSError, ValueError) as error:
-                raise InputError(f"{order} holds no repair order.", hint="Ask the owner for it again.") from error
-            done = blackhole.storage.repair_by_order(RepairOrder.from_json(raw))
-        else:
-            assert cap is not None
-            limit = amount(max_price) if max_price is not None else None
-            if limit is None:
-                confirm("Repair it at whatever new nodes ask?", limit=True)
-            done = blackhole.storage.repair(cap, max_price=limit, silent=silent)
+            from blackhole.storage.repairer import load_order
+
+            given = load_order(Path(order))
+            if current().dry_run:
+                text = f"repair by the order in {order}, spending at most {hole(given.policy.budget)}"
+                would(text, order=order, budget_wei=given.policy.budget)
+                return
+            _repaired(blackhole.storage.repair_by_order(given))
+            return
+        assert cap is not None
+        cap = _cap(cap)
+        if give is not None:
+            _give_order(blackhole, cap, Path(give), amount(budget))
+            return
+        limit = amount(max_price) if max_price is not None else None
+        if current().dry_run or (limit is None and not current().yes):
+            found = blackhole.storage.repair_quote(cap, silent=silent)
+            reading = found.read_micro * MICRO
+            text = f"restore {count(len(found.lost), 'shard')} for {hole(found.total)}, and {hole(reading)} for reading"
+            if current().dry_run:
+                would(
+                    text,
+                    lost=[list(each) for each in found.lost],
+                    nodes=found.nodes,
+                    total_wei=found.total,
+                    read_micro=found.read_micro,
+                )
+                return
+            if found.total > FREE_TO_SPEND:
+                confirm(f"{text[0].upper()}{text[1:]}?", limit=True)
+            limit = _a_little_more(found.total)
+        done = blackhole.storage.repair(cap, max_price=limit, silent=silent)
+    _repaired(done)
+
+
+def _give_order(blackhole: Blackhole, cap: str, path: Path, budget: int) -> None:
+    """Write an order for a repairer."""
+    import json
+
+    from blackhole.paths import write_private
+
+    if current().dry_run:
+        would(f"write an order with a budget of {hole(budget)} into {path}", order=str(path), budget_wei=budget)
+        return
+    signed = blackhole.storage.repair_order(cap, budget=budget)
+    write_private(path, json.dumps(signed.to_json(), indent=2).encode() + b"\n")
+    text = f"wrote {path}: give it to a repairer in secret; it reads nothing, but spends the budget"
+    emit({"order": str(path)}, text)
+
+
+def _repaired(done: Repaired) -> None:
     data = {
         "before": done.before.state,
         "restored": done.restored,
@@ -472,6 +457,6 @@ def repair(
     }
     for which, reason in done.failed.items():
         note(f"shard {which}: {reason}")
-    emit(data, _repaired_text(done))
+    emit(data, repaired_text(done))
     if done.failed:
         raise typer.Exit(3)

@@ -100,8 +100,7 @@ class Devnet:
         """Make the run folder ours: refuse one in use and one that is not a run folder, clear an old one."""
         run = self.folder
         if run.path.exists():
-            living = [record.name for record in self._table().records.values() if self._table().members(record)]
-            if living:
+            if living := self.processes():
                 raise DevnetError(
                     f"A devnet runs in {run.path} already ({', '.join(sorted(living)[:5])}).",
                     hint="Use it, end it with blackhole devnet down, or name another folder in BLACKHOLE_DEVNET.",
@@ -158,6 +157,11 @@ class Devnet:
             found: dict[str, Any] = json.loads(self.folder.state.read_text())
             return found
         return {}
+
+    def processes(self) -> list[str]:
+        """The names of its processes that run, also of those a crash left."""
+        table = self._table()
+        return [record.name for record in table.records.values() if table.members(record)]
 
     @property
     def running(self) -> bool:
@@ -256,8 +260,8 @@ class Devnet:
         Returns:
             The names of the processes that were ended.
         """
+        before = self.processes()
         table = self._table()
-        before = [record.name for record in table.records.values() if table.members(record)]
         supervisor = table.records.get(SUPERVISOR)
         if supervisor is not None and supervisor.alive():
             with contextlib.suppress(ProcessLookupError):

@@ -244,14 +244,23 @@ def change(path: Path, values: dict[str, Any]) -> Config:
 
     The file is replaced in one step; a value that is not allowed leaves it as it was. Raises InputError.
     """
+    text = _edited(path, values)
+    config = Config.parse(text, str(path))
+    write_private(path, text.encode())
+    return config
+
+
+def changed(path: Path, values: dict[str, Any]) -> Config:
+    """The Config that `change` would lead to; nothing is written. Raises InputError."""
+    return Config.parse(_edited(path, values), str(path))
+
+
+def _edited(path: Path, values: dict[str, Any]) -> str:
     lines = path.read_text().splitlines()
     for dotted, value in values.items():
         section, _, key = dotted.partition(".")
         _set(lines, section, f"{key} = {_toml(value)}", re.compile(rf"\s*(#\s*)?{re.escape(key)}\s*="))
-    text = "\n".join(lines) + "\n"
-    config = Config.parse(text, str(path))
-    write_private(path, text.encode())
-    return config
+    return "\n".join(lines) + "\n"
 
 
 def _set(lines: list[str], section: str, line: str, pattern: re.Pattern[str]) -> None:

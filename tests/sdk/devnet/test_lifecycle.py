@@ -115,7 +115,7 @@ def test_the_command_line_brings_it_up_pays_and_takes_it_down(run: Path) -> None
     assert left(run) == []
     assert not run.exists()
     assert cli(run, "devnet", "down")["ended"] == []
-    error = cli(run, "devnet", "status", code=1)["error"]
+    error = cli(run, "devnet", "status", code=6)["error"]
     assert isinstance(error, dict)
     assert error["code"] == "devnet"
     assert "devnet up" in error["hint"]

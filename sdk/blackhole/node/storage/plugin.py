@@ -303,6 +303,8 @@ class StoragePlugin:
                        "free": self.staging.free_leaves()},
             "proved_period": self.state.proved,
             "unprovable_periods": sorted(self.prover.failed),
+            "settled_wei": str(self.settler.settled_wei),
+            "redeemed_micro": self.redeemer.redeemed_micro,
             "unredeemed_micro": self.redeemer.unredeemed_micro,
             "gas": {"address": self.sender.signer.address, "balance_wei": str(self.sender.balance_wei),
                     "alarm": self.sender.alarm},
