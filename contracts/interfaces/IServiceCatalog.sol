@@ -2,8 +2,8 @@
 pragma solidity ^0.8.28;
 
 /// @title The services of the market: one row an id.
-/// @notice UUPS. Parameters only; their bounds are constants of the implementation, so no vote can pass them. Every
-/// change holds for new agreements: live ones keep the copy they were signed with.
+/// @notice UUPS. Parameters only; their bounds are constants of the implementation, so no vote can pass them. Live
+/// agreements keep the collateral they were opened with; the shares of a fault hold for all from the change on.
 interface IServiceCatalog {
     /// @dev Two slots.
     /// @param verifier The one contract that may reserve stake and report faults of this id; written once.
@@ -64,7 +64,7 @@ interface IServiceCatalog {
 
     /// @notice Writes a row. Only the Timelock.
     /// @dev The verifier cannot change once written. `row.closedUntil` may only shorten a closing of the Guardian:
-    /// a later value than the stored one keeps the stored one. Live agreements keep their copy.
+    /// a later value than the stored one keeps the stored one. Live agreements keep their `collateralPerLeaf`.
     /// Reverts NotTimelock, UnknownService (id 0), VerifierIsFixed, OutOfBounds.
     function setService(uint16 id, Service calldata row) external;
 

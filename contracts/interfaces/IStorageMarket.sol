@@ -26,8 +26,8 @@ interface IStorageMarket is IStorageDeals {
     function settle(uint256[] calldata ids) external;
 
     /// @notice Counts a period that a node owed and did not prove. Anyone may call, once a node and period, after the window, in rising order.
-    /// @dev The third, sixth and ninth miss in a row take the catalog's share of the node's reserve, the tenth all of it and ends the node's
-    /// deals. Reverts when the period was not drawn, its window is open, it was proven, counted or is before the last proof, or the node has ended.
+    /// @dev The third, sixth and ninth miss in a row take the catalog's share of the node's reserve, the tenth what is left of it and ends the
+    /// node's deals: a run of misses costs the reserve and no more, however much free stake stands beside it. Reverts when the period was not drawn, its window is open, it was proven, counted or is before the last proof, or the node has ended.
     /// @param id any deal of the node that was in force in that period, has leaves and is not closed
     function reportMissed(uint32 node, uint32 period, uint256 id) external;
 

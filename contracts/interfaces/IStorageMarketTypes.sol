@@ -95,6 +95,7 @@ interface IStorageMarketTypes {
         uint48 leaves; // the node's at the last fault, less those paid since: they share the amount
         uint32 since; // period of the last fault; before the tenth miss only deals unchanged since an earlier one share
         uint40 endedAt; // unix seconds, 0 before the tenth miss
+        uint16 takenBps; // of the node's reserve, by the faults of this run
     }
 
     /// @notice What a lost agreement has been paid from its node's fund.

@@ -80,13 +80,7 @@ abstract contract MarketProofs is MarketBase, IStorageMarket {
         }
         ledger.missedTo = p + 1;
         uint8 misses = ++ledger.misses;
-        uint256 amount;
-        if (misses >= Protocol.MISS_END) {
-            ledger.endedAt = p + 1;
-            amount = _stakeOf(node).reserved;
-        } else if (misses % Protocol.MISS_STEP == 0) {
-            amount = uint256(_stakeOf(node).reserved) * _service().faultBps / Protocol.BPS;
-        }
+        if (misses >= Protocol.MISS_END) ledger.endedAt = p + 1;
         // Each run has a fund of its own: what an earlier one left is not for deals that came after it.
         if (misses == Protocol.MISS_STEP) ++ledger.round;
         _store(node, ledger);
@@ -95,11 +89,18 @@ abstract contract MarketProofs is MarketBase, IStorageMarket {
         Fund storage fund = $.funds[_fundKey(node, ledger.round)];
         fund.leaves = ledger.leaves;
         fund.since = _current();
+        uint256 share;
         if (ledger.endedAt != 0) {
+            // The vault takes from active stake and leaves the reserve as it is: what this run took already would be taken
+            // again, out of free stake that backs none of these deals.
+            share = Protocol.BPS - fund.takenBps;
             fund.endedAt = uint40(block.timestamp);
             emit NodeEnded(node, ledger.round, ledger.endedAt);
+        } else {
+            share = _service().faultBps;
         }
-        fund.amount += _fault(node, amount, msg.sender);
+        fund.takenBps += uint16(share);
+        fund.amount += _fault(node, _stakeOf(node).reserved * share / Protocol.BPS, msg.sender);
     }
 
     /// @dev Every sample has its answer, in order, and nothing follows the last.

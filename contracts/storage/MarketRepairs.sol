@@ -31,8 +31,11 @@ abstract contract MarketRepairs is MarketBase, IStorageMarket {
         if (fund.endedAt == 0) revert NotLost(lostId);
         uint256 from = fund.endedAt + Protocol.REMAINDER_DELAY;
         if (block.timestamp < from) revert NotBefore(from);
-        uint48 leaves = lost.leaves - _market().losses[lostId].repaired;
-        if (leaves == 0) revert NothingLeft(lostId);
+        uint48 leaves = lost.leaves;
+        uint48 repaired = _market().losses[lostId].repaired;
+        // More than it holds now where it was repaired, opened again by a Change and shrunk.
+        if (repaired >= leaves) revert NothingLeft(lostId);
+        leaves -= repaired;
         uint96 amount = _takeShare(lostId, lost, leaves);
         address payer = _payerOf(lostId);
         emit RemainderPaid(lostId, payer, amount);

@@ -105,7 +105,7 @@ NOTICE: Final = 7
 MISS_STEP: Final = 3
 """misses. Misses 3, 6 and 9 in a row each cost a share of the reserve."""
 MISS_END: Final = 10
-"""misses. The tenth miss in a row ends all agreements of the node and takes the whole reserve."""
+"""misses. The tenth miss in a row ends all agreements of the node and takes what the run left of the reserve."""
 REMAINDER_DELAY: Final = 5_184_000
 """s. 60 days for repairers; what is left of a failed node's fund then goes to its payers."""
 LEAF: Final = 1_024

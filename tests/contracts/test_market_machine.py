@@ -220,7 +220,13 @@ class MarketMachine(RuleBasedStateMachine):
             assert (stake.active, stake.reserved) == (node.active, node.reserved)
             fund = self.chain.call(contract, "fundOf", number, node.round)
             expected = model.funds.get((number, node.round), reference.Fund())
-            assert tuple(fund) == (expected.amount, expected.leaves, expected.since, expected.ended)
+            assert tuple(fund) == (
+                expected.amount,
+                expected.leaves,
+                expected.since,
+                expected.ended,
+                expected.taken_bps,
+            )
         agreements = self.chain.calls([(contract, "agreementOf", i) for i in self.ids])
         locks = self.chain.calls([(made.hub, "lockOf", contract.address, i) for i in self.ids])
         for id_, agreement, lock in zip(self.ids, agreements, locks, strict=True):

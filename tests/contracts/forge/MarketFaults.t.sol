@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IServiceCatalog} from "../../../contracts/interfaces/IServiceCatalog.sol";
 import {Protocol} from "../../../contracts/libraries/Protocol.sol";
 import {Content, MarketFixture} from "./MarketFixture.sol";
 
@@ -111,16 +112,17 @@ contract MarketFaultsTest is MarketFixture {
         }
     }
 
-    function test_misses_3_6_9_take_a_share_and_10_the_whole_reserve() public {
+    function test_misses_3_6_9_take_a_share_and_10_what_is_left_of_the_reserve() public {
         uint256 left = 1000 * HOLE;
         uint256 fund;
         uint256 bounty;
         for (uint32 i = 1; i <= 10; ++i) {
             miss(node, p + i - 1, id);
             if (i == 10) {
-                left -= RESERVE;
-                fund += rest(RESERVE);
-                bounty += uint256(RESERVE) * 500 / 10_000;
+                uint256 last = uint256(RESERVE) * 8500 / 10_000;
+                left -= last;
+                fund += rest(last);
+                bounty += last * 500 / 10_000;
             } else if (i % 3 == 0) {
                 uint256 share = uint256(RESERVE) * 500 / 10_000;
                 left -= share;
@@ -137,6 +139,34 @@ contract MarketFaultsTest is MarketFixture {
         assertEq(f.endedAt, vm.getBlockTimestamp());
         assertEq(market.ledgerOf(node).endedAt, p + 10);
         assertEq(market.endOf(id), p + 10);
+        assertEq(left, 1000 * HOLE - RESERVE, "the reserve and no more, with free stake beside it");
+    }
+
+    // The share may be changed between two misses of a run; a run costs what the node signed for, and a proof begins a new one.
+    function testFuzz_attack_a_run_of_misses_takes_more_than_the_reserve(uint16 first, uint16 second, bool proofBetween)
+        public
+    {
+        IServiceCatalog.Service memory row = serviceRow();
+        row.faultBps = uint16(bound(first, 0, Protocol.FAULT_BPS_MAX));
+        setService(row);
+        for (uint32 i = 0; i < 3; ++i) {
+            miss(node, p + i, id);
+        }
+        uint256 run = 1000 * HOLE - active(node);
+        assertEq(run, uint256(RESERVE) * row.faultBps / 10_000);
+        p += 3;
+        uint32 missed = 3;
+        if (proofBetween) {
+            period(node, p++, true);
+            (missed, run) = (0, 0);
+        }
+        uint256 before = active(node);
+        row.faultBps = uint16(bound(second, 0, Protocol.FAULT_BPS_MAX));
+        setService(row);
+        for (; missed < 10; ++missed) {
+            miss(node, p++, id);
+        }
+        assertApproxEqAbs(run + before - active(node), RESERVE, 3);
     }
 
     function _fail() internal {

@@ -325,8 +325,7 @@ abstract contract MarketFixture is Test, IStorageMarketTypes {
     function change(uint256 id, Content memory c) internal view returns (Change memory) {
         Agreement memory a = market.agreementOf(id);
         uint32 last = market.currentPeriod() + uint32(Protocol.START_LEAD);
-        return
-            Change(id, trees.rootOf(c), keccak256(abi.encode(c)), trees.leavesOf(c), a.rate, a.end, 0, a.nonce, last);
+        return Change(id, trees.rootOf(c), keccak256(abi.encode(c)), trees.leavesOf(c), a.rate, a.end, 0, a.nonce, last);
     }
 
     function sign(uint256 key, bytes32 digest) internal pure returns (bytes memory) {

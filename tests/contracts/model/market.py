@@ -71,6 +71,8 @@ class Fund:
     leaves: int = 0
     since: int = 0
     ended: int = 0
+    taken_bps: int = 0
+    """Share of the reserve that the faults of this run took."""
 
 
 @dataclass
@@ -399,10 +401,12 @@ class Market:
         node.round += node.misses == MISS_STEP
         fund = self.funds.setdefault((number, node.round), Fund())
         fund.leaves, fund.since = self.leaves_of(number), self.current
-        amount = node.reserved if ends else node.reserved * self.fault_bps // BPS
+        # A run of misses costs the reserve, no more: the tenth takes what the third, sixth and ninth left of it.
+        share = BPS - fund.taken_bps if ends else self.fault_bps
+        fund.taken_bps += share
         if ends:
             node.ended_at, fund.ended = period + 1, self.now
-        fund.amount += self._fault(number, amount, "reporter")
+        fund.amount += self._fault(number, node.reserved * share // BPS, "reporter")
 
     def claim_remainder(self, id_: int) -> None:
         deal = self.deals.get(id_)

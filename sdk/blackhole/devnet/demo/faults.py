@@ -12,7 +12,7 @@ from blackhole.protocol import BPS, MISS_END, MISS_STEP
 
 
 async def ten_misses(stage: Stage) -> None:
-    """Ten periods without a proof: a share at misses 3, 6 and 9, the whole reserve at the tenth."""
+    """Ten periods without a proof: a share at misses 3, 6 and 9, the rest of the reserve at the tenth."""
     report, lost = stage.report, stage.roles.lost
     reserves = {
         node: stake.reserved
@@ -60,11 +60,12 @@ async def stakes(stage: Stage, reserves: dict[int, int]) -> None:
     wrong = {}
     for node, reserve in reserves.items():
         share = reserve * share_bps // BPS
-        expected = [share] * ((MISS_END - 1) // MISS_STEP) + [reserve]
+        shares = (MISS_END - 1) // MISS_STEP
+        expected = [share] * shares + [reserve * (BPS - shares * share_bps) // BPS]
         if taken[node] != expected:
             wrong[node] = (taken[node], expected)
         report.nodes[node].slashed_wei = sum(taken[node])
-    report.check("a share at misses 3, 6 and 9, the whole reserve at the tenth", not wrong, wrong)
+    report.check("a share at misses 3, 6 and 9, the rest of the reserve at the tenth", not wrong, wrong)
     innocent = set(taken) - set(stage.roles.lost)
     report.check("nobody else lost a wei of stake", not innocent, innocent)
     for node in reserves:
