@@ -228,6 +228,7 @@ class Fund(NamedTuple):
     leaves: int  # uint48
     since: int  # uint32
     ended_at: int  # uint40
+    taken_bps: int  # uint16
 
 
 class Ledger(NamedTuple):
@@ -326,7 +327,7 @@ TYPES = Types(
             "bytes32,uint32,uint24,uint48,uint32,uint32,uint32,uint32,uint16,Status,uint96,uint96,uint64",
         ),
         "Change": (Change._make, "uint256,bytes32,bytes32,uint48,uint96,uint32,uint96,uint16,uint32"),
-        "Fund": (Fund._make, "uint96,uint48,uint32,uint40"),
+        "Fund": (Fund._make, "uint96,uint48,uint32,uint40,uint16"),
         "Ledger": (Ledger._make, "uint48,uint16,uint32,uint8,uint32,uint32,uint16,uint16,uint8,uint16"),
         "Loss": (Loss._make, "uint48,uint16,uint96"),
         "Policy": (Policy._make, "address,bytes32,uint96,uint96,bytes32,uint40,uint64"),

@@ -168,7 +168,7 @@ class ServiceCatalog(Contract):
     def set_service(self, id: int, row: Service) -> Tx[None]:
         """Writes a row. Only the Timelock. The verifier cannot change once written. `row.closedUntil` may only shorten
         a closing of the Guardian: a later value than the stored one keeps the stored one. Live agreements keep
-        their copy. Reverts NotTimelock, UnknownService (id 0), VerifierIsFixed, OutOfBounds.
+        their `collateralPerLeaf`. Reverts NotTimelock, UnknownService (id 0), VerifierIsFixed, OutOfBounds.
         """
         return self._tx("setService", "91abe614", "uint16,Service", (id, row), "")
 

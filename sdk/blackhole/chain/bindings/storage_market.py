@@ -594,9 +594,10 @@ class StorageMarket(Contract):
     def report_missed(self, node: int, p: int, id: int) -> Tx[None]:
         """Counts a period that a node owed and did not prove. Anyone may call, once a node and period, after the
         window, in rising order. The third, sixth and ninth miss in a row take the catalog's share of the node's
-        reserve, the tenth all of it and ends the node's deals. Reverts when the period was not drawn, its window is
-        open, it was proven, counted or is before the last proof, or the node has ended. `id`: any deal of the node
-        that was in force in that period, has leaves and is not closed.
+        reserve, the tenth what is left of it and ends the node's deals: a run of misses costs the reserve and no
+        more, however much free stake stands beside it. Reverts when the period was not drawn, its window is open,
+        it was proven, counted or is before the last proof, or the node has ended. `id`: any deal of the node that
+        was in force in that period, has leaves and is not closed.
         """
         return self._tx("reportMissed", "db2e5186", "uint32,uint32,uint256", (node, p, id), "")
 
