@@ -5,10 +5,15 @@ import {IPaymentHub} from "../../../contracts/interfaces/IPaymentHub.sol";
 import {IProofVerifier} from "../../../contracts/interfaces/IProofVerifier.sol";
 import {IServiceCatalog} from "../../../contracts/interfaces/IServiceCatalog.sol";
 import {Protocol} from "../../../contracts/libraries/Protocol.sol";
+import {MarketBase} from "../../../contracts/storage/MarketBase.sol";
+import {StorageMarket} from "../../../contracts/storage/StorageMarket.sol";
 import {Content, MarketFixture} from "./MarketFixture.sol";
 
 /// @dev Deals, proofs and settlement: each function's success and each revert it states.
 contract StorageMarketTest is MarketFixture {
+    /// @dev ERC-7201 of "blackhole.storage.StorageMarket".
+    bytes32 private constant MARKET_STORAGE = 0x0a07cabb5cf956f60d1dde9a6441e5ed7d032c940c7fcc20cf4bc7cf6a115100;
+
     Content internal one;
 
     function setUp() public {
@@ -140,6 +145,24 @@ contract StorageMarketTest is MarketFixture {
         vm.prank(guardian);
         catalog.closeEntries(SERVICE, uint40(vm.getBlockTimestamp() + 1 days));
         _refused(terms(node, one), abi.encodeWithSelector(ServiceClosed.selector));
+    }
+
+    function test_a_node_has_no_more_positions_than_its_tree_holds() public {
+        open(node, one);
+        // Ledger: leaves u48 | count u16 | lastProven u32 | misses u8 | missedTo u32 | endedAt u32 | freed u16 | positions u16 | depth u8
+        bytes32 slot = keccak256(abi.encode(node, uint256(MARKET_STORAGE) + 5));
+        uint256 ledger = uint256(vm.load(address(market), slot)) & ~(uint256(type(uint24).max) << 184);
+        vm.store(address(market), slot, bytes32(ledger | uint256(15_624) << 184 | uint256(6) << 200));
+        assertEq(market.ledgerOf(node).positions, 15_624);
+        open(node, one);
+        _refused(terms(node, one), abi.encodeWithSelector(NodeFull.selector, node));
+    }
+
+    function test_times_that_leave_no_room_for_a_proof_are_refused() public {
+        MarketBase.Setup memory s = setup();
+        s.proveWindow = s.period / 2 + 1;
+        vm.expectRevert(MarketBase.InvalidTimes.selector);
+        new StorageMarket(s, timelock);
     }
 
     function test_open_needs_stake_and_money() public {
