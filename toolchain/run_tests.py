@@ -23,7 +23,7 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:ape_test", "-p", "no:c
 APE = [str(BIN / "ape"), "test", "-q", "--network", "ethereum:local:foundry", "--tb=short", "-rs"]
 CLOSING = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s.*$")
 FORGE_CLOSING = re.compile(r"(\d+) tests? passed, (\d+) failed, (\d+) skipped")
-APE_TESTS = ("tests/contracts/test_hub.py", "tests/contracts/test_staking.py")
+APE_TESTS = ("tests/contracts/test_hub.py", "tests/contracts/test_staking.py", "tests/contracts/test_market.py")
 FAILURE = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?::.+?)(?: - .*)?$")
 RETRIED_MAX = 6
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
