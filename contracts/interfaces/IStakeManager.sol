@@ -139,7 +139,7 @@ interface IStakeManager {
     error NoExit();
     /// @notice The exit bucket may leave from `exitAt`.
     error ExitPending(uint40 exitAt);
-    /// @notice The whole exit bucket is frozen by open claims.
+    /// @notice Open claims and unpaid awards freeze the whole exit bucket.
     error ExitFrozen(uint96 frozen);
     /// @notice A reserve ends at most RESERVE_MAX ahead, and not in the past.
     error InvalidReserveEnd(uint40 until);
@@ -194,8 +194,7 @@ interface IStakeManager {
     /// @dev Reverts NotStaker, NoExit.
     function cancelExit(uint32 node, uint16 service) external;
 
-    /// @notice Sends the matured exit bucket to `to`, leaving only what open claims freeze beyond the free active stake.
-    /// Staker.
+    /// @notice Sends the matured exit bucket to `to`, leaving only what open claims and unpaid awards freeze. Staker.
     /// @return amount Wei sent.
     /// @dev Reverts ZeroAddress, NotStaker, NoExit, ExitPending, ExitFrozen.
     function withdraw(uint32 node, uint16 service, address to) external returns (uint96 amount);
@@ -216,7 +215,8 @@ interface IStakeManager {
     /// @param delta Wei: more, less (never below 0), or 0 to move the end only.
     /// @param until The end this reserve names; the later of it and the one stored counts. Ignored if delta < 0.
     /// @dev Reverts NotVerifier, InvalidReserveEnd (past, or more than RESERVE_MAX ahead), ReserveClosed,
-    /// InsufficientFreeStake (delta > active - reserved - frozen). A lower reserve never reverts.
+    /// InsufficientFreeStake (reserved + delta + frozen > active: after a slash not even the end moves until the staker has
+    /// topped up). A lower reserve never reverts.
     function reserve(uint32 node, uint16 service, int128 delta, uint40 until) external;
 
     // ------------------------------------------------------------------------------------------------ disputes
@@ -259,6 +259,12 @@ interface IStakeManager {
 
     /// @notice Active stake neither reserved nor frozen: what a reserve or an exit can take now.
     function freeOf(uint32 node, uint16 service) external view returns (uint96);
+
+    /// @notice What `unreserve` freed and the verifier has not given back yet.
+    function unreservedOf(uint32 node, uint16 service) external view returns (uint96);
+
+    /// @notice The service's verifier as the vault remembers it from the first reserve; 0 before.
+    function verifierOf(uint16 service) external view returns (address);
 
     /// @notice The number of the last round (they count from 1), and how many are settled.
     function roundsOf(uint32 node, uint16 service) external view returns (uint32 last, uint32 settled);

@@ -42,7 +42,7 @@ contract StakeManager is IStakeManager {
     mapping(uint32 node => Account) private _accounts;
     mapping(uint32 node => address) private _pendingStakers;
     mapping(uint32 node => mapping(uint16 service => Stake)) private _stakes;
-    // Freed by the staker himself and not yet given back by the verifier.
+    // Freed by the staker himself and not yet given back by the verifier: deals closed late give back this one first.
     mapping(uint32 node => mapping(uint16 service => uint96)) private _unreserved;
     mapping(uint32 node => mapping(uint16 service => Rounds)) private _rounds;
     mapping(uint32 node => mapping(uint16 service => mapping(uint32 number => Round))) private _roundAt;
@@ -133,7 +133,7 @@ contract StakeManager is IStakeManager {
     function requestExit(uint32 node, uint16 service, uint96 amount) external onlyStaker(node) {
         if (amount == 0) revert ZeroAmount();
         Stake storage stake = _touch(node, service);
-        _takeFree(stake, amount);
+        _requireCovered(stake, amount);
         stake.active -= amount;
         uint96 exiting = stake.exiting + amount;
         uint40 exitAt = uint40(block.timestamp + Protocol.EXIT);
@@ -160,14 +160,9 @@ contract StakeManager is IStakeManager {
         uint96 exiting = stake.exiting;
         if (exiting == 0) revert NoExit();
         if (block.timestamp < stake.exitAt) revert ExitPending(stake.exitAt);
-        uint96 kept = 0;
-        uint96 frozen = stake.frozen;
-        if (frozen != 0) {
-            // Claims are covered by unreserved active stake first: a fault cannot take that one.
-            uint96 uncovered = _saturatingSub(frozen, _saturatingSub(stake.active, stake.reserved));
-            kept = uncovered < exiting ? uncovered : exiting;
-            if (kept == exiting) revert ExitFrozen(frozen);
-        }
+        // Not even free active stake answers for a claim in its place: faults, one after the other, can take all of that.
+        uint96 kept = stake.frozen;
+        if (kept >= exiting) revert ExitFrozen(kept);
         amount = exiting - kept;
         stake.exiting = kept;
         if (kept == 0) stake.exitAt = 0;
@@ -229,7 +224,7 @@ contract StakeManager is IStakeManager {
             stake = _touch(node, service);
             if (stake.closed) revert ReserveClosed(node, service);
             uint256 more = uint256(int256(delta));
-            if (more != 0) _takeFree(stake, more);
+            _requireCovered(stake, more);
             reserved = stake.reserved + uint96(more);
             if (until > stake.reservedUntil) stake.reservedUntil = until;
         }
@@ -365,6 +360,16 @@ contract StakeManager is IStakeManager {
     }
 
     /// @inheritdoc IStakeManager
+    function unreservedOf(uint32 node, uint16 service) external view returns (uint96) {
+        return _unreserved[node][service];
+    }
+
+    /// @inheritdoc IStakeManager
+    function verifierOf(uint16 service) external view returns (address) {
+        return _verifiers[service];
+    }
+
+    /// @inheritdoc IStakeManager
     function roundsOf(uint32 node, uint16 service) external view returns (uint32 last, uint32 settled) {
         Rounds memory rounds = _rounds[node][service];
         return (rounds.last, rounds.settled);
@@ -452,10 +457,12 @@ contract StakeManager is IStakeManager {
         if (fromActive > active) fromActive = active;
     }
 
-    /// @dev Reverts unless `amount` of the active stake is neither reserved nor frozen.
-    function _takeFree(Stake storage stake, uint256 amount) private view {
-        uint96 free = _saturatingSub(stake.active, uint256(stake.reserved) + stake.frozen);
-        if (amount > free) revert InsufficientFreeStake(free, amount);
+    /// @dev Reverts unless the active stake covers `more` beside what is reserved and frozen. With `more` = 0 it fails too
+    /// where a slash left less than the reserve: what is short backs nothing new, a longer duty neither.
+    function _requireCovered(Stake storage stake, uint256 more) private view {
+        uint256 active = stake.active;
+        uint256 bound = uint256(stake.reserved) + stake.frozen;
+        if (bound + more > active) revert InsufficientFreeStake(bound < active ? active - bound : 0, more);
     }
 
     /// @dev Stake leaves a node: so do its votes, and with the last of it the staker.

@@ -247,6 +247,7 @@ class VaultMachine(RuleBasedStateMachine):
         asked: list[tuple[Contract, str, tuple[Any, ...]]] = []
         asked += [(vault, "stakeOf", pair) for pair in pairs]
         asked += [(vault, "freeOf", pair) for pair in pairs]
+        asked += [(vault, "unreservedOf", pair) for pair in pairs]
         asked += [(vault, "stakerOf", (node,)) for node in range(1, NODES + 1)]
         asked += [(vault, "bondOf", (node,)) for node in range(1, NODES + 1)]
         asked += [(vault, "getBond", (person,)) for person in persons]
@@ -257,12 +258,12 @@ class VaultMachine(RuleBasedStateMachine):
             c.method(name, len(args)).decode(bytes.fromhex(a[2:]))
             for (c, name, args), a in zip(asked, answers, strict=True)
         ]
-        stakes, free = values[: len(pairs)], values[len(pairs) : 2 * len(pairs)]
-        rest = iter(values[2 * len(pairs) :])
-        for pair, found, found_free in zip(pairs, stakes, free, strict=True):
+        rest = iter(values)
+        stakes, free, freed = ([next(rest) for _ in pairs] for _ in range(3))
+        for pair, found, found_free, found_freed in zip(pairs, stakes, free, freed, strict=True):
             mine = model.preview(*pair)
             assert tuple(found) == tuple(vars(mine).values()), pair
-            assert found_free == mine.free
+            assert (found_free, found_freed) == (mine.free, model.freed[pair])
         for node in range(1, NODES + 1):
             assert next(rest) == model.stakers.get(node, reference.NOBODY)
         for node in range(1, NODES + 1):

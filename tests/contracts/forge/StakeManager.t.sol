@@ -291,9 +291,11 @@ contract StakeManagerTest is VaultFixture {
         emit IStakeManager.Unreserved(node, SERVICE, B);
         vm.prank(owner);
         vault.unreserve(node, SERVICE);
+        assertEq(vault.unreservedOf(node, SERVICE), B);
         requestExit(B);
         // The verifier wakes up and closes its agreement: nothing to free, nothing reverts.
         reserve(-int128(uint128(B)));
+        assertEq(vault.unreservedOf(node, SERVICE), 0);
         assertEq(stake().reserved, 0);
     }
 
@@ -580,29 +582,21 @@ contract StakeManagerTest is VaultFixture {
         vault.lapse(1);
     }
 
-    function test_withdraw_leavesOnlyWhatFreeActiveStakeDoesNotCover() public {
+    function test_withdraw_leavesWhatIsFrozenAndNoMore() public {
         bond(B);
         requestExit(B / 2);
-        freezeDirect(1, B / 4);
-        skip(13 days);
-        // Exit 21 days, freeze renewed by a second claim: frozen B/4 + B/2 against B/2 active, none reserved.
-        freezeDirect(2, B / 2);
-        skip(8 days);
-        assertEq(stake().frozen, B / 2, "first round over");
-        reserve(0);
-        assertEq(withdraw(), B / 2, "covered by active stake");
-
-        // The same, with the active stake reserved: a fault could take it, so the exit stays.
-        bond(B / 2);
-        skip(14 days);
-        requestExit(B / 2);
-        reserve(int128(uint128(B / 2)));
         skip(20 days);
-        freezeDirect(3, B / 4);
+        freezeDirect(1, B / 8);
         skip(1 days);
-        assertEq(withdraw(), B / 4);
-        vm.expectRevert(abi.encodeWithSelector(IStakeManager.ExitFrozen.selector, B / 4));
+        assertEq(withdraw(), B / 2 - B / 8, "whatever free active stake there is");
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.ExitFrozen.selector, B / 8));
         withdraw();
+        awardDirect(1, B / 16, stranger);
+        assertEq(withdraw(), B / 8 - B / 16);
+        skip(13 days);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.NoExit.selector));
+        withdraw();
+        assertEq(stake().active, B / 2, "the award came out of the exit");
     }
 
     /// @dev What is bonded after a round is over is not at risk to it.

@@ -153,6 +153,74 @@ contract VaultAttacksTest is VaultFixture {
         assertEq(vault.pay(claim), 700 * HOLE);
     }
 
+    /// @dev An exit under a claim is not let go against active stake that faults, one after the other, then take: each is
+    /// bounded by the reserve, their sum is not.
+    function test_attack_anExitLeavesAgainstStakeThatFaultsTake() public {
+        bond(B);
+        reserve(int128(uint128(B / 2)));
+        requestExit(B / 4);
+        skip(Protocol.EXIT - 1 days);
+        uint256 claim = openClaim("receipt", B / 4);
+        skip(1 days);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.ExitFrozen.selector, B / 4));
+        withdraw();
+        fault(B / 2);
+        fault(B / 2);
+        assertEq(stake().active, 0);
+        skip(3 days);
+        disputes.finalise(claim);
+        skip(10 days);
+        assertEq(vault.pay(claim), B / 4 - B / 4 * 3 / 10, "paid in full");
+    }
+
+    /// @dev What a slash left short backs no longer duty: the end of a reserve does not move before the staker tops up.
+    function test_attack_prolongingWhatSlashedStakeBacks() public {
+        bond(B);
+        reserve(int128(uint128(B)));
+        uint40 until = stake().reservedUntil;
+        fault(1);
+        skip(1);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.InsufficientFreeStake.selector, 0, 0));
+        reserve(0);
+        assertEq(stake().reservedUntil, until);
+        bond(1);
+        reserve(0);
+        assertEq(stake().reservedUntil, until + 1);
+    }
+
+    /// @dev Nor does a duty grow longer on stake that claims wait for.
+    function test_attack_prolongingWhatFrozenStakeBacks() public {
+        bond(B);
+        reserve(int128(uint128(B)));
+        openClaim("receipt", 1);
+        vm.expectRevert(abi.encodeWithSelector(IStakeManager.InsufficientFreeStake.selector, 0, 0));
+        reserve(0);
+    }
+
+    /// @dev A verifier in league with the node hands it all it can before a victim is paid: what it reserves and faults, to
+    /// the node itself. The exit under the claim is out of its reach, and 30 % of what it moved is burned.
+    function test_attack_verifierAndProviderColludeToEmptyTheStake() public {
+        bond(B);
+        requestExit(B / 2);
+        uint256 claim = openClaim("receipt", B / 2);
+        uint256 supply = token.totalSupply();
+        vm.expectPartialRevert(IStakeManager.InsufficientFreeStake.selector);
+        reserve(1);
+        skip(3 days + 1);
+        disputes.finalise(claim);
+        bond(B / 2);
+        reserve(int128(uint128(B / 2)));
+        for (uint256 i = 0; i < 3; ++i) {
+            verifier.fault(node, SERVICE, type(uint96).max, owner, owner);
+        }
+        assertEq(stake().active, 0);
+        assertEq(supply - token.totalSupply(), B * 3 / 10);
+        vm.expectPartialRevert(IStakeManager.ExitPending.selector);
+        withdraw();
+        skip(11 days);
+        assertEq(vault.pay(claim), B / 2 - B / 2 * 3 / 10, "paid in full out of the exit");
+    }
+
     /// @dev The operator claims from himself and concedes at once: the victim of the same round still shares pro rata,
     /// and the operator has burned 30 % of what he moved.
     function test_concedingToOneselfShieldsNothing() public {
@@ -220,6 +288,7 @@ contract VaultAttacksTest is VaultFixture {
     function test_theVaultKeepsTheVerifierItHasSeen() public {
         bond(B);
         reserve(1);
+        assertEq(vault.verifierOf(SERVICE), address(verifier));
         vm.mockCall(address(catalog), abi.encodeWithSignature("verifierOf(uint16)", SERVICE), abi.encode(stranger));
         vm.expectPartialRevert(IStakeManager.NotVerifier.selector);
         vm.prank(stranger);

@@ -87,9 +87,9 @@ contract VaultHandler is Test {
         try _vault.withdraw(node, service, staker) returns (uint96 amount) {
             if (!due) violation = "a withdrawal before its time";
             IStakeManager.Stake memory left = stakes(node, service);
-            uint256 cover = left.active > left.reserved ? left.active - left.reserved : 0;
-            uint256 frozen = stake.frozen < cover + stake.exiting ? stake.frozen : cover + stake.exiting;
-            if (cover + left.exiting < frozen) violation = "a withdrawal took frozen stake";
+            if (left.exiting != stake.frozen || left.active != stake.active) {
+                violation = "a withdrawal left too much or little";
+            }
             if (amount == 0) violation = "an empty withdrawal";
         } catch {
             if (due && stake.frozen == 0) violation = "a due withdrawal reverted";
@@ -105,7 +105,7 @@ contract VaultHandler is Test {
         if (delta < -int128(uint128(reserved))) delta = -int128(uint128(reserved) / 2);
         _verifier.reserve(node, service, delta, uint40(bound(until, now_, now_ + 400 days)));
         IStakeManager.Stake memory stake = stakes(node, service);
-        if (delta > 0 && uint256(stake.reserved) + stake.frozen > stake.active) violation = "an uncovered reserve";
+        if (delta >= 0 && uint256(stake.reserved) + stake.frozen > stake.active) violation = "an uncovered reserve";
     }
 
     function unreserve(uint256 who) external {

@@ -277,7 +277,7 @@ class Market:
         if decided < self.current and deal.settled_to < self.current:
             why.add("PeriodUndecided")
         more = (leaves - deal.leaves) * deal.collateral
-        if more > 0 and node.reserved + more > node.active:
+        if (more > 0 or end > deal.end) and node.reserved + more > node.active:
             why.add("InsufficientFreeStake")
         if prepaid > self.hub[deal.payer]:
             why.add("InsufficientBalance")

@@ -124,13 +124,11 @@ class Vault:
         seen = self.preview(node, service)
         require(seen.exiting > 0, "NoExit")
         require(self.now >= seen.exit_at, "ExitPending")
-        # What claims still need once all unreserved active stake answers for them.
-        needed = max(0, seen.frozen - max(0, seen.active - seen.reserved))
-        require(needed < seen.exiting, "ExitFrozen")
+        require(seen.frozen < seen.exiting, "ExitFrozen")
         stake = self._touch(node, service)
-        amount = stake.exiting - needed
-        stake.exiting = needed
-        if needed == 0:
+        amount = stake.exiting - stake.frozen
+        stake.exiting = stake.frozen
+        if stake.exiting == 0:
             stake.exit_at = 0
         self._left(node)
         self._move(VAULT, to, amount)
@@ -166,7 +164,8 @@ class Vault:
         if delta >= 0:
             require(self.now <= until <= self.now + RESERVE_MAX, "InvalidReserveEnd")
             require(not self.stakes[node, service].closed, "ReserveClosed")
-            require(delta == 0 or delta <= self.preview(node, service).free, "InsufficientFreeStake")
+            seen = self.preview(node, service)
+            require(seen.reserved + delta + seen.frozen <= seen.active, "InsufficientFreeStake")
             stake = self._touch(node, service)
             stake.reserved += delta
             stake.reserved_until = max(stake.reserved_until, until)
