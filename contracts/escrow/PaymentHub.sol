@@ -91,10 +91,12 @@ contract PaymentHub is IPaymentHub, EIP712 {
     function depositWithPermit(address from, uint256 amount, uint256 deadline, bytes calldata sig) external {
         if (block.timestamp > deadline) revert Expired(deadline);
         (bytes32 r, bytes32 s, uint8 v) = _split(from, sig);
-        try IERC20Permit(address(_token)).permit(from, address(this), amount, deadline, v, r, s) {}
-        catch {
-            if (!_isUsedPermit(from, amount, deadline, sig)) revert InvalidSignature(from);
-        }
+        bool permitted;
+        try IERC20Permit(address(_token)).permit(from, address(this), amount, deadline, v, r, s) {
+            // A token without permit may have a fallback that takes any call: HOLE's success is proof, another's is not.
+            permitted = _exact;
+        } catch {}
+        if (!permitted && !_isUsedPermit(from, amount, deadline, sig)) revert InvalidSignature(from);
         _pull(from, from, amount);
     }
 
@@ -563,7 +565,7 @@ contract PaymentHub is IPaymentHub, EIP712 {
         ++_nonces[payer][key];
     }
 
-    /// @dev Whether the token refused a permit only because somebody has submitted it before: it is `from`'s own, of his
+    /// @dev Whether the token has taken this permit, now or when somebody submitted it before: it is `from`'s own, of his
     /// last nonce, and its allowance is still whole. The exact amount is asked, so that an unlimited approval given
     /// for other deposits is never drawn on.
     function _isUsedPermit(address from, uint256 amount, uint256 deadline, bytes calldata sig)

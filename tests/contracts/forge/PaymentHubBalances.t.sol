@@ -5,6 +5,7 @@ import {PaymentHub} from "../../../contracts/escrow/PaymentHub.sol";
 import {IPaymentHub} from "../../../contracts/interfaces/IPaymentHub.sol";
 import {HubTest} from "./HubTest.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 
 /// @dev Charges 1 % of every transfer.
 contract FeeOnTransferToken is ERC20("Fee", "FEE") {
@@ -57,6 +58,22 @@ contract CallbackToken is ERC20("Callback", "CB") {
     function _update(address from, address to, uint256 value) internal override {
         if (from.code.length != 0 && to.code.length != 0) Reentrant(from).duringTransfer();
         super._update(from, to, value);
+    }
+}
+
+/// @dev Knows no permit, and takes every call it does not know, as wrapped ether does.
+contract PhantomPermitToken is ERC20("Phantom", "PHA") {
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    fallback() external {}
+}
+
+/// @dev As most tokens with permit: measured by the hub, honest.
+contract PermitToken is ERC20("Permit", "PER"), ERC20Permit("Permit") {
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
     }
 }
 
@@ -210,6 +227,81 @@ contract PaymentHubBalancesTest is HubTest {
         bytes memory forged = signed(sessionKey, keccak256("anything"));
         vm.expectRevert(abi.encodeWithSelector(IPaymentHub.InvalidSignature.selector, payer));
         hub.depositWithPermit(payer, 7, START, forged);
+    }
+
+    /// @dev Money approved for a deposit of one's own choice is not deposited by a stranger's invented permit.
+    function test_attack_aTokenThatTakesAnyCallProvesNoPermit() public {
+        PhantomPermitToken other = new PhantomPermitToken();
+        PaymentHub bank = _hubOf(other);
+        other.mint(payer, 100);
+        vm.prank(payer);
+        other.approve(address(bank), type(uint256).max);
+        bytes memory forged = signed(sessionKey, keccak256("anything"));
+        vm.prank(stranger);
+        vm.expectRevert();
+        bank.depositWithPermit(payer, 100, START, forged);
+        vm.prank(payer);
+        other.approve(address(bank), 100);
+        vm.prank(stranger);
+        vm.expectRevert();
+        bank.depositWithPermit(payer, 100, START, forged);
+        assertEq(other.balanceOf(payer), 100);
+    }
+
+    function test_permitOfAMeasuredToken() public {
+        PermitToken other = new PermitToken();
+        PaymentHub bank = _hubOf(other);
+        other.mint(payer, 7);
+        bytes32 structHash = keccak256(abi.encode(PERMIT, payer, address(bank), 7, 0, START));
+        bytes memory sig =
+            signed(payerKey, keccak256(abi.encodePacked("\x19\x01", other.DOMAIN_SEPARATOR(), structHash)));
+        bank.depositWithPermit(payer, 7, START, sig);
+        assertEq(bank.balanceOf(payer), 7);
+        assertEq(other.allowance(payer, address(bank)), 0);
+    }
+
+    /// @dev A permit of nothing is nothing to deposit, and the allowance it wiped is the token's business.
+    function test_permitOfNothingIsRefused() public {
+        bytes memory sig = _permitTo(address(hub), 0, 0, START);
+        vm.expectRevert(IPaymentHub.ZeroAmount.selector);
+        hub.depositWithPermit(payer, 0, START, sig);
+        assertEq(token.nonces(payer), 0, "the permit is still unused");
+    }
+
+    /// @dev Whoever submits a permit chooses its gas: that the token's call ran out of it is no proof of a used permit.
+    function test_attack_aPermitWithTooLittleGasDrawsOnNothing() public {
+        token.transfer(payer, 20);
+        vm.prank(payer);
+        token.approve(address(hub), 10);
+        bytes memory sig = _permitTo(address(hub), 10, 0, START);
+        bytes memory call = abi.encodeCall(hub.depositWithPermit, (payer, 10, START, sig));
+        for (uint256 gas_ = 10_000; gas_ < 200_000; gas_ += 1_000) {
+            uint256 snapshot = vm.snapshotState();
+            (bool ok,) = address(hub).call{gas: gas_}(call);
+            // Either the permit was taken and its money came, or nothing has changed.
+            assertEq(token.nonces(payer), ok ? 1 : 0);
+            assertEq(hub.balanceOf(payer), 1000 * HOLE + (ok ? 10 : 0));
+            assertEq(token.allowance(payer, address(hub)), ok ? 0 : 10);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// @dev Two permits signed ahead, both submitted by somebody else: the last one's deposit goes through, the first one's
+    /// allowance is gone and so is its deposit, and no wei more is taken than was signed.
+    function test_attack_submittingTwoPermitsFirstTakesNoMoreThanTheLast() public {
+        token.transfer(payer, 100);
+        bytes memory first = _permitTo(address(hub), 7, 0, START);
+        bytes memory second = _permitTo(address(hub), 9, 1, START);
+        (bytes32 r, bytes32 s, uint8 v) = _parts(first);
+        token.permit(payer, address(hub), 7, START, v, r, s);
+        (r, s, v) = _parts(second);
+        token.permit(payer, address(hub), 9, START, v, r, s);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentHub.InvalidSignature.selector, payer));
+        hub.depositWithPermit(payer, 7, START, first);
+        hub.depositWithPermit(payer, 9, START, second);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentHub.InvalidSignature.selector, payer));
+        hub.depositWithPermit(payer, 9, START, second);
+        assertEq(hub.balanceOf(payer), 1000 * HOLE + 9);
     }
 
     function test_permitThatIsLateMalformedOrForAnotherSpenderIsRefused() public {
