@@ -21,6 +21,9 @@ abstract contract DelayedUpgrade is Initializable, UUPSUpgradeable {
     // keccak256(abi.encode(uint256(keccak256("blackhole.DelayedUpgrade")) - 1)) & ~bytes32(uint256(0xff))
     bytes32 private constant STORAGE = 0xd4abd5635252b2382ec32501c20ee745d9c54077ebf5c08f4e92a29260a45d00;
 
+    // Bytes of code of a delegating key's account: 0xef0100 and an address. No implementation is that small.
+    uint256 private constant DELEGATION = 23;
+
     address private immutable _admin;
 
     /// @notice The upgrade to `implementation` with this code hash may be executed from `readyAt` on.
@@ -30,7 +33,8 @@ abstract contract DelayedUpgrade is Initializable, UUPSUpgradeable {
 
     /// @notice Only the timelock announces, cancels and executes upgrades.
     error NotUpgradeAdmin(address caller);
-    /// @notice The timelock must not be the zero address, an announced code hash not that of an empty account.
+    /// @notice The timelock must not be the zero address, an announced code hash not that of an empty account, and an
+    /// implementation no key's account with delegated code (EIP-7702): the key could exchange that code at once.
     error InvalidUpgrade();
     /// @notice This implementation is not the announced one.
     error UpgradeNotAnnounced(address implementation);
@@ -101,6 +105,7 @@ abstract contract DelayedUpgrade is Initializable, UUPSUpgradeable {
         if (implementation.codehash != announced.codehash) {
             revert UpgradeCodeChanged(announced.codehash, implementation.codehash);
         }
+        if (implementation.code.length == DELEGATION) revert InvalidUpgrade();
         _clear();
     }
 

@@ -165,6 +165,19 @@ contract DelayedUpgradeTest is Test {
         proxy.upgradeToAndCall(address(next), "");
     }
 
+    /// @dev A key's account whose code is a delegation (EIP-7702): its hash stays while what the key delegates to next runs
+    /// behind the proxy without any announcement.
+    function test_attack_aKeysDelegatedCodeIsNoImplementation() public {
+        address key = makeAddr("key");
+        vm.etch(key, abi.encodePacked(hex"ef0100", address(next)));
+        vm.prank(timelock);
+        proxy.announceUpgrade(key, key.codehash);
+        vm.warp(START + DELAY);
+        vm.prank(timelock);
+        vm.expectRevert(DelayedUpgrade.InvalidUpgrade.selector);
+        proxy.upgradeToAndCall(key, "");
+    }
+
     function test_implementationItselfIsInert() public {
         vm.expectRevert();
         next.initialize(1);
