@@ -68,7 +68,7 @@ def rows(chain: Chain) -> list[Row]:
 
     def redeem(to: str, vouchers: list[bytes]) -> int:
         receipt = chain.send(hub, "redeem", to, SERVICE, b"".join(vouchers), sender=timelock)
-        assert len([e for e in receipt["events"] if e.name == "Credited"]) == len(vouchers), "a voucher was skipped"
+        assert len([e for e in receipt["events"] if e.name == "VoucherPaid"]) == len(vouchers), "a voucher was skipped"
         return int(receipt["gasUsed"], 16)
 
     chain.send(hub, "deposit", sink, HOLE, sender=treasury)  # the sink has received before

@@ -6,7 +6,7 @@ import {IReceipts} from "../interfaces/IReceipts.sol";
 
 /// @title The lanes of a hub as receipts: what a payer's vouchers have paid a payee for a service.
 /// @notice Lane receipts make rating weight only, never a claim: a lane proves payment, not a promise. A receipt is
-/// payee (160 bits) | service (16) | 0 (48) | lane (32), as the hub's Credited event has it. Immutable, no state.
+/// payee (160 bits) | service (16) | 0 (48) | lane (32), as the hub's laneReceipt gives it. Immutable, no state.
 contract LaneReceipts is IReceipts {
     /// @notice The hub whose lanes these are.
     IPaymentHub public immutable hub;

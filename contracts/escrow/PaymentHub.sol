@@ -28,7 +28,7 @@ contract PaymentHub is IPaymentHub, EIP712 {
 
     // What the rows of one redemption share, and what they add up to.
     struct Redemption {
-        uint256 receipt; // of lane 0: payee and service
+        uint256 account; // payee and service, as in a receipt
         uint256 bps;
         uint256 buffer;
         uint256 micro;
@@ -188,7 +188,7 @@ contract PaymentHub is IPaymentHub, EIP712 {
         if (vouchers.length % VoucherRows.SIZE != 0) revert MalformedVouchers(vouchers.length);
         (uint256 bps, address sink) = _currentFee(service);
         Redemption memory batch = Redemption({
-            receipt: uint256(_key(payee, service)),
+            account: uint256(_key(payee, service)),
             bps: bps,
             buffer: VoucherRows.prepare(_domainSeparatorV4(), payee, service),
             micro: 0,
@@ -464,19 +464,11 @@ contract PaymentHub is IPaymentHub, EIP712 {
                 sstore(slots.slot, updated)
             }
             // No overflow: the sums are of at most 2^32 lanes of 48 bits, the unit at most 1e12.
-            uint256 gross = micro * _unit;
-            uint256 fee = gross * batch.bps / Protocol.BPS;
             batch.micro += micro;
-            batch.fees += fee;
+            batch.fees += micro * _unit * batch.bps / Protocol.BPS;
             ++batch.accepted;
-            _emitCredited(address(uint160(word)), bytes32(batch.receipt | lane), gross, fee);
+            emit VoucherPaid(bytes32(batch.account), bytes32(word << 96 | lane << 64 | micro << 16 | batch.bps));
         }
-    }
-
-    /// @dev Payee and service of a lane are in its receipt.
-    function _emitCredited(address payer, bytes32 receipt, uint256 gross, uint256 fee) private {
-        address payee = address(uint160(uint256(receipt) >> 96));
-        emit Credited(payer, payee, uint16(uint256(receipt) >> 80), gross, fee, receipt);
     }
 
     function _ownLane(address payee, uint16 service, uint32 lane) private view returns (LaneSlots storage slots) {

@@ -58,8 +58,8 @@ interface IPaymentHub {
     event LaneReclaimed(
         address indexed payer, address indexed payee, uint16 indexed service, uint32 lane, uint48 amount
     );
-    /// @notice A payment reached a payee's balance: of a voucher, or of a release. `gross` and `fee` in wei; the payee
-    /// got gross - fee. `receipt` is `laneReceipt(payee, service, lane)` of a lane, the id of a lock.
+    /// @notice A release reached the payee's balance. `gross` and `fee` in wei; the payee got gross - fee. `receipt` is the
+    /// lock's id.
     event Credited(
         address indexed payer,
         address indexed payee,
@@ -68,6 +68,11 @@ interface IPaymentHub {
         uint256 fee,
         bytes32 receipt
     );
+    /// @notice A voucher reached the payee's balance: what Credited says, in two words, because a batch pays it for each.
+    /// @param account payee (160 bits, highest) | service (16) | 0 (80)
+    /// @param payment payer (160 bits, highest) | lane (32) | gross in micro (48) | fee in basis points of the gross (16);
+    /// in wei the fee rounds down. The receipt is `laneReceipt(payee, service, lane)`: account | lane.
+    event VoucherPaid(bytes32 indexed account, bytes32 payment);
     /// @notice The payer set what a module may still lock, in wei.
     event Allowed(address indexed payer, address indexed module, uint256 amount);
     /// @notice A module locked `amount` wei of the payer.

@@ -50,8 +50,9 @@ def test_a_voucher_pays(hub: Any, payer: Any, payee: Any, accounts: Any) -> None
     assert digest == bytes(hub.voucherDigest(payee, 1, 0, 120))
     row = (0).to_bytes(4, "big") + (120).to_bytes(6, "big") + compact(sign(session, digest))
     paid = hub.redeem(payee, 1, row, sender=accounts[3])
-    (credit,) = paid.decode_logs(hub.Credited)
-    assert (credit.payer, credit.payee, credit.gross, credit.fee) == (payer, payee, 120 * MICRO, 0)
+    (paid_row,) = paid.decode_logs(hub.VoucherPaid)
+    assert bytes(paid_row.account) == bytes(hub.laneReceipt(payee, 1, 0))
+    assert bytes(paid_row.payment) == bytes.fromhex(payer.address[2:]) + bytes(4) + (120).to_bytes(6, "big") + bytes(2)
     assert hub.balanceOf(payee) == 120 * MICRO
     hub.withdraw(payee, 120 * MICRO, sender=payee)
     with ape.reverts(hub.InsufficientBalance, error_inputs={"account": payee.address, "balance": 0, "needed": 1}):
@@ -89,7 +90,8 @@ def test_a_module_pays_within_its_allowance(hub: Any, payer: Any, payee: Any, ac
         hub.lock(7, payer, payee, 1, HOLE, expiry, sender=module)
     hub.allow(module, HOLE, sender=payer)
     hub.lock(7, payer, payee, 1, HOLE, expiry, sender=module)
-    hub.release(7, HOLE // 4, sender=module)
+    (credit,) = hub.release(7, HOLE // 4, sender=module).decode_logs(hub.Credited)
+    assert (credit.payer, credit.payee, credit.gross, credit.fee) == (payer, payee, HOLE // 4, 0)
     assert hub.balanceOf(payee) == HOLE // 4
     assert hub.lockOf(module, 7).released == 250_000
     with ape.reverts(hub.LockNotExpired):

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {PaymentHub} from "../../../contracts/escrow/PaymentHub.sol";
 import {IPaymentHub} from "../../../contracts/interfaces/IPaymentHub.sol";
 import {HubTest} from "./HubTest.sol";
+import {Vm} from "./Test.sol";
 
 contract PaymentHubRedeemTest is HubTest {
     function _expectPaid(bytes memory rows, uint256 micro, uint256 accepted) private {
@@ -18,10 +19,41 @@ contract PaymentHubRedeemTest is HubTest {
         openLane(500);
         vm.prank(stranger);
         vm.expectEmit(address(hub));
-        emit IPaymentHub.Credited(payer, payee, SERVICE, 120 * MICRO, 0, hub.laneReceipt(payee, SERVICE, 0));
+        emit IPaymentHub.VoucherPaid(hub.laneReceipt(payee, SERVICE, 0), _payment(0, 120, 0));
         redeem(voucher(payerKey, 0, 120));
         assertEq(hub.balanceOf(payee), 120 * MICRO);
         assertLane(0, 500, 120);
+    }
+
+    /// @dev The second word of VoucherPaid.
+    function _payment(uint32 lane, uint48 micro, uint16 bps) private view returns (bytes32) {
+        return bytes32(abi.encodePacked(payer, lane, micro, bps));
+    }
+
+    /// @dev Every field at its widest says what it should, and none of them reaches into another.
+    function test_theEventOfAVoucherSaysPayerPayeeServiceLaneGrossAndFee() public {
+        vm.prank(timelock);
+        hub.setFee(type(uint16).max, 500, sink);
+        skip(30 days);
+        // The last lane there is, and the most a lane takes.
+        vm.record();
+        hub.laneCount(payee, type(uint16).max);
+        (bytes32[] memory reads,) = vm.accesses(address(hub));
+        vm.store(address(hub), reads[0], bytes32(uint256(type(uint32).max)));
+        uint48 most = type(uint48).max;
+        hub.deposit(payer, most * MICRO);
+        vm.prank(payer);
+        uint32 lane = hub.openLane(payee, type(uint16).max, payer, most);
+        assertEq(lane, type(uint32).max);
+        bytes memory row = voucherFor(hub, payerKey, payee, type(uint16).max, lane, most);
+        vm.recordLogs();
+        hub.redeem(payee, type(uint16).max, row);
+        Vm.Log memory log = vm.getRecordedLogs()[0];
+        assertEq(log.topics[0], IPaymentHub.VoucherPaid.selector);
+        assertEq(log.topics[1], hub.laneReceipt(payee, type(uint16).max, 0));
+        assertEq(log.data, abi.encode(_payment(lane, most, 500)));
+        assertEq(hub.balanceOf(sink), most * MICRO * 500 / 10_000);
+        assertEq(hub.balanceOf(payee), most * MICRO - most * MICRO * 500 / 10_000);
     }
 
     function test_voucherIsCumulative() public {
@@ -77,6 +109,28 @@ contract PaymentHubRedeemTest is HubTest {
         assertLane(3, 500, 20);
     }
 
+    /// @dev Whoever sends a batch chooses its gas. A row whose recovery ran out of it is skipped, never paid to nobody nor
+    /// used up: with enough gas it pays afterwards.
+    function test_attack_aBatchWithTooLittleGasLosesNoVoucher() public {
+        bytes memory rows;
+        for (uint32 lane = 0; lane < 3; ++lane) {
+            rows = bytes.concat(rows, voucher(payerKey, openLane(500), 100));
+        }
+        bytes memory call = abi.encodeCall(hub.redeem, (payee, SERVICE, rows));
+        bool skipped;
+        for (uint256 gas_ = 5_000; gas_ < 120_000; gas_ += 250) {
+            uint256 snapshot = vm.snapshotState();
+            (bool ok,) = address(hub).call{gas: gas_}(call);
+            uint256 paid = hub.balanceOf(payee);
+            assertTrue(ok || paid == 0, "all or nothing of what was reverted");
+            if (ok && paid != 300 * MICRO) skipped = true;
+            hub.redeem(payee, SERVICE, rows);
+            assertEq(hub.balanceOf(payee), 300 * MICRO);
+            vm.revertToState(snapshot);
+        }
+        assertFalse(skipped, "63/64 of the gas is more than a recovery needs wherever the rest suffices to go on");
+    }
+
     function test_emptyBatchPaysNothingAndOddLengthIsRefused() public {
         _expectPaid("", 0, 0);
         vm.expectRevert(abi.encodeWithSelector(IPaymentHub.MalformedVouchers.selector, 73));
@@ -95,7 +149,7 @@ contract PaymentHubRedeemTest is HubTest {
         uint256 gross = 1001 * MICRO;
         uint256 fee = gross * 333 / 10_000;
         vm.expectEmit(address(hub));
-        emit IPaymentHub.Credited(payer, payee, SERVICE, gross, fee, hub.laneReceipt(payee, SERVICE, 0));
+        emit IPaymentHub.VoucherPaid(hub.laneReceipt(payee, SERVICE, 0), _payment(0, 1001, 333));
         (uint256 micro,) = redeem(voucher(payerKey, 0, 2001));
         assertEq(micro, 1001);
         assertEq(hub.balanceOf(sink), fee);
