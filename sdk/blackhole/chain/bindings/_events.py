@@ -1211,3 +1211,16 @@ class Voted(Event):
         self.member = member
         self.award = award
         self.reasons = reasons
+
+
+class VoucherPaid(Event):
+    """`VoucherPaid(bytes32,bytes32)`"""
+
+    __slots__ = __match_args__ = ("account", "payment")
+    SIGNATURE = "VoucherPaid(bytes32,bytes32)"
+    TOPIC = bytes.fromhex("f33d3ab38d7502c100b881d6915aefd6c26b8dee11593577d7cd429caa6d96e9")
+    INDEXED = (True, False)
+
+    def __init__(self, account: bytes, payment: bytes) -> None:
+        self.account = account
+        self.payment = payment

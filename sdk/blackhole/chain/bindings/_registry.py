@@ -389,6 +389,7 @@ EVENTS: Final[dict[tuple[str, int], tuple[str, str]]] = {
         "Voted",
         "uint256,address,uint96,bytes32",
     ),
+    ("f33d3ab38d7502c100b881d6915aefd6c26b8dee11593577d7cd429caa6d96e9", 2): ("VoucherPaid", "bytes32,bytes32"),
 }
 """(Topic, number of topics) -> class, types."""
 

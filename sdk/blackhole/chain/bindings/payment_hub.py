@@ -52,6 +52,7 @@ from blackhole.chain.bindings._events import (
     LockIncreased,
     LockRefunded,
     ThawStarted,
+    VoucherPaid,
 )
 from blackhole.chain.bindings._events import PaymentHubWithdrawn as Withdrawn
 from blackhole.chain.bindings._types import TYPES, Fee, Lane, Lock
@@ -105,6 +106,7 @@ __all__ = [
     "UnexpectedTransfer",
     "UnknownLane",
     "UnknownLock",
+    "VoucherPaid",
     "Withdrawn",
     "ZeroAmount",
 ]
@@ -184,6 +186,7 @@ class PaymentHub(Contract):
         LockRefunded,
         Locked,
         ThawStarted,
+        VoucherPaid,
         Withdrawn,
     )
     _TYPES = TYPES

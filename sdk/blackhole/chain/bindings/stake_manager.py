@@ -274,9 +274,9 @@ class StakeManager(Contract):
     def reserve(self, node: int, service: int, delta: int, until: int) -> Tx[None]:
         """Changes what agreements of a service reserve of a node's active stake. The service's verifier. Reverts
         NotVerifier, InvalidReserveEnd (past, or more than RESERVE_MAX ahead), ReserveClosed, InsufficientFreeStake
-        (delta > active - reserved - frozen). A lower reserve never reverts. `delta`: Wei: more, less (never below
-        0), or 0 to move the end only.. `until`: The end this reserve names; the later of it and the one stored
-        counts. Ignored if delta < 0..
+        (reserved + delta + frozen > active: after a slash not even the end moves until the staker has topped up). A
+        lower reserve never reverts. `delta`: Wei: more, less (never below 0), or 0 to move the end only.. `until`:
+        The end this reserve names; the later of it and the one stored counts. Ignored if delta < 0..
         """
         return self._tx("reserve", "9501aa5e", "uint32,uint16,int128,uint40", (node, service, delta, until), "")
 
@@ -322,8 +322,16 @@ class StakeManager(Contract):
         """
         return self._tx("unreserve", "7da0b031", "uint32,uint16", (node, service), "")
 
+    def unreserved_of(self, node: int, service: int) -> Call[int]:
+        """What `unreserve` freed and the verifier has not given back yet."""
+        return self._call("unreservedOf", "bcc673c4", "uint32,uint16", (node, service), "uint96")
+
+    def verifier_of(self, service: int) -> Call[Address]:
+        """The service's verifier as the vault remembers it from the first reserve; 0 before."""
+        return self._call("verifierOf", "8bfa25cf", "uint16", (service,), "address")
+
     def withdraw(self, node: int, service: int, to: Address) -> Tx[int]:
-        """Sends the matured exit bucket to `to`, leaving only what open claims freeze beyond the free active stake.
-        Staker. Reverts ZeroAddress, NotStaker, NoExit, ExitPending, ExitFrozen.
+        """Sends the matured exit bucket to `to`, leaving only what open claims and unpaid awards freeze. Staker.
+        Reverts ZeroAddress, NotStaker, NoExit, ExitPending, ExitFrozen.
         """
         return self._tx("withdraw", "f4441d71", "uint32,uint16,address", (node, service, to), "uint96")
