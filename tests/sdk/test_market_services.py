@@ -193,6 +193,8 @@ def test_a_bond_enters_waits_and_leaves(operator: Blackhole) -> None:
     operator.staking.bond(node, STORAGE, Tokens(200))
     assert operator.staking.staker(node) == account(2)
     assert operator.staking.free(node, STORAGE) == Tokens(200)
+    assert operator.staking.unreserved(node, STORAGE) == 0
+    assert operator.staking.verifier(STORAGE + 1) is None
     operator.staking.request_exit(node, STORAGE, Tokens(50))
     with pytest.raises(Reverted) as caught:
         operator.staking.withdraw(node, STORAGE)

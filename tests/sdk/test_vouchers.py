@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blackhole.chain.bindings.payment_hub import PaymentHub
+from blackhole.chain.bindings.payment_hub import Credited, PaymentHub, VoucherPaid
 from blackhole.chain.client import Chain
 from blackhole.chain.rpc import Rpc
 from blackhole.chain.signers import LocalSigner
 from blackhole.chain.values import address
 from blackhole.errors import InputError, IntegrityError
+from blackhole.escrow.credits import credited
 from blackhole.escrow.vouchers import (
     ROW,
     VOUCHER,
@@ -191,3 +192,17 @@ def test_a_key_once_seen_does_not_let_another_pass() -> None:
         with pytest.raises(IntegrityError):
             verifier.verify(VoucherSigner(domain, *lane, LocalSigner.generate()).sign(5))
     assert verifier.verify(raw(vector["row"])) == int(vector["cumulative"])
+
+
+def test_a_paid_voucher_reads_like_any_credit() -> None:
+    payer, payee = address(b"\xff" * 20), address(b"\x01" * 20)
+    account = bytes.fromhex(payee[2:]) + (7).to_bytes(2, "big") + bytes(10)
+    payment = b"\xff" * 20 + (2**32 - 1).to_bytes(4, "big") + (2**48 - 1).to_bytes(6, "big") + (333).to_bytes(2, "big")
+    event = VoucherPaid(account, payment)
+    event.address = payee
+    gross = (2**48 - 1) * 10**12
+    paid = credited(event)
+    assert paid == Credited(payer, payee, 7, gross, gross * 333 // 10_000, lane_receipt(payee, 7, 2**32 - 1))
+    assert paid.address == payee
+    assert credited(event, unit=1).gross == 2**48 - 1
+    assert credited(paid) is paid

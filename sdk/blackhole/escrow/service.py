@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TypeVar
 
 from blackhole.chain.bindings.lane_receipts import SettledOfResult
-from blackhole.chain.bindings.payment_hub import Credited, Fee, LaneOpened, Lock, ThawStarted
+from blackhole.chain.bindings.payment_hub import Credited, Fee, LaneOpened, Lock, ThawStarted, VoucherPaid
 from blackhole.chain.events import EventCursor
 from blackhole.chain.service import ConnectedService, Plan, one, several, write
 from blackhole.chain.values import Address, Event, Logged, Receipt, Tx, address
 from blackhole.errors import InputError, InsufficientFunds
+from blackhole.escrow.credits import KINDS, credited
 from blackhole.escrow.lanes import LaneId, LaneState, read_lane, read_lanes, voucher_signer, voucher_verifier
 from blackhole.escrow.signed import SignedAllow, SignedLane, SignedPermit, sign_allow, sign_lane, sign_permit
 from blackhole.escrow.vouchers import VoucherSigner, VoucherVerifier, pack_rows
@@ -172,9 +173,10 @@ class Escrow(ConnectedService[M]):
         packed = pack_rows(vouchers)
         if not packed:
             raise InputError("there are no vouchers to redeem")
+        hub, unit = self.connection.hub, self.connection.network.unit
         return Plan(
-            (self.connection.hub.redeem(address(payee), service, packed),),
-            lambda receipts: receipts[0].events_of(Credited, self.connection.hub.address),
+            (hub.redeem(address(payee), service, packed),),
+            lambda receipts: tuple(credited(each, unit) for each in receipts[0].events_of(VoucherPaid, hub.address)),
         )
 
     @stream
@@ -191,17 +193,19 @@ class Escrow(ConnectedService[M]):
         self, payee: str | None = None, *, from_block: int | None = None
     ) -> AsyncIterator[Logged[Credited]]:
         """Payments that reach `payee`, as they happen. For ever."""
-        async for each in self._watch([Credited], from_block):
-            if each.event.payee == self._account(payee):
-                yield each
+        async for each in self._watch(KINDS, from_block):
+            event = credited(each.event, self.connection.network.unit)
+            if event.payee == self._account(payee):
+                yield Logged(event, each.log)
 
     @operation
     async def credits(self, payee: str | None = None, from_block: int | None = None) -> list[Logged[Credited]]:
         """Payments that have reached `payee` since a block (default: ever)."""
         start = self.connection.network.block if from_block is None else from_block
-        found = await self.connection.chain.events(self.connection.hub.address, [Credited], start)
-        account = self._account(payee)
-        return [each for each in found if each.event.payee == account]
+        found = await self.connection.chain.events(self.connection.hub.address, KINDS, start)
+        unit, account = self.connection.network.unit, self._account(payee)
+        paid = (Logged(credited(each.event, unit), each.log) for each in found)
+        return [each for each in paid if each.event.payee == account]
 
     # Allowances and locks
 

@@ -169,7 +169,7 @@ def pack_rows(rows: Iterable[bytes]) -> bytes:
 
 
 def lane_receipt(payee: Address, service: int, lane: int) -> bytes:
-    """The receipt id of a lane, as `Credited` and `LaneReceipts` have it: payee | service | 0 (48 bits) | lane."""
+    """The receipt id of a lane, as `credited` and `LaneReceipts` have it: payee | service | 0 (48 bits) | lane."""
     return bytes.fromhex(address(payee)[2:]) + service.to_bytes(2, "big") + bytes(6) + lane.to_bytes(4, "big")
 
 

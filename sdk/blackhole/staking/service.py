@@ -50,6 +50,17 @@ class Staking(ConnectedService[M]):
         return await self.connection.chain.read(self.connection.vault.get_bond(account))
 
     @operation
+    async def unreserved(self, node: int, service: int) -> int:
+        """wei `unreserve` has freed and the verifier not given back yet: deals closed late give back this first."""
+        return await self.connection.chain.read(self.connection.vault.unreserved_of(node, service))
+
+    @operation
+    async def verifier(self, service: int) -> Address | None:
+        """Who reserves stake of the service, as the vault remembers it for ever; None before the first reserve."""
+        found = await self.connection.chain.read(self.connection.vault.verifier_of(service))
+        return None if found == ZERO else found
+
+    @operation
     async def past_votes(self, staker: str, timestamp: int) -> int:
         """wei an account had bonded at a past time: its voting power. Reverts FutureLookup."""
         return await self.connection.chain.read(self.connection.vault.get_past_bond(address(staker), timestamp))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from blackhole.chain.bindings.blackhole_token import Transfer
-from blackhole.chain.bindings.payment_hub import Credited, Deposited, LaneOpened, Locked, Withdrawn
+from blackhole.chain.bindings.payment_hub import Deposited, LaneOpened, Locked, Withdrawn
 from blackhole.chain.bindings.storage_market import Changed
 from blackhole.chain.values import ZERO, Address, address
 from blackhole.client import AsyncBlackhole
@@ -125,7 +125,7 @@ async def bank(stage: Stage) -> None:
     report.check("the bank holds exactly its balances, lanes and locks", held == total, (held, total))
     payer = stage.address("payer")
     deposited = sum(event.amount for event in stage.ledger.events(Deposited) if event.to == payer)
-    spent = sum(event.gross for event in stage.ledger.events(Credited) if event.payer == payer)
+    spent = sum(event.gross for event in stage.ledger.credits() if event.payer == payer)
     left = dict(zip(accounts, own, strict=True))[payer]
     left += sum(amount for event, amount in zip(lanes, in_lanes, strict=True) if event.payer == payer)
     left += sum(amount for owner, amount in zip(locks.values(), in_locks, strict=True) if owner == payer)
@@ -137,8 +137,8 @@ def _accounts(stage: Stage) -> Iterable[Address]:
     return chain(
         (event.to for event in ledger.events(Deposited)),
         (event.from_ for event in ledger.events(Deposited)),
-        (event.payee for event in ledger.events(Credited)),
-        (event.payer for event in ledger.events(Credited)),
+        (event.payee for event in ledger.credits()),
+        (event.payer for event in ledger.credits()),
         (event.from_ for event in ledger.events(Withdrawn)),
         (address(stage.network.addresses["FeeSplitter"]), stage.market.address),
     )

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, TypeVar
 
+from blackhole.chain.bindings.payment_hub import Credited, VoucherPaid
 from blackhole.chain.events import decode_log
 from blackhole.chain.values import Address, Event, Log, address
 from blackhole.devnet.chain import DevnetChain
+from blackhole.escrow.credits import credited
 from blackhole.hashing import keccak256
 
 E = TypeVar("E", bound=Event)
@@ -103,9 +105,21 @@ class Ledger:
                 if isinstance(event, kind):
                     yield event
 
+    def credits(self) -> Iterator[Credited]:
+        """All payments, of locks and of vouchers, in order."""
+        for entry in self.entries:
+            yield from credits_of(entry)
+
     def after(self, block: int) -> list[Entry]:
         """Transactions of the blocks after `block`."""
         return [entry for entry in self.entries if entry.block > block]
+
+
+def credits_of(entry: Entry) -> Iterator[Credited]:
+    """The payments of a transaction, in order."""
+    for event in entry.events:
+        if isinstance(event, Credited | VoucherPaid):
+            yield credited(event)
 
 
 def _functions(contract: str) -> dict[bytes, str]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackhole.chain.bindings.payment_hub import Credited, LaneOpened
+from blackhole.chain.bindings.payment_hub import LaneOpened
 from blackhole.cli.output import size
+from blackhole.devnet.demo.ledger import credits_of
 from blackhole.devnet.demo.report import six
 from blackhole.devnet.demo.stage import STORAGE, Stage
 from blackhole.devnet.demo.store import sha256
@@ -179,8 +180,8 @@ async def redeemed(stage: Stage, reader: Address) -> list[ReadLane]:
         event.gross
         for entry in stage.ledger.entries
         if entry.name == "PaymentHub.redeem"
-        for event in entry.events
-        if isinstance(event, Credited) and event.payer == reader
+        for event in credits_of(entry)
+        if event.payer == reader
     )
     claimed = sum(lane.claimed for lane in lanes) * MICRO
     report.check("and that is what the bank credited", lanes_paid == claimed, (lanes_paid, claimed))

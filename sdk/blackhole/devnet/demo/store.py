@@ -8,7 +8,6 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from blackhole.chain.bindings.payment_hub import Credited
 from blackhole.chain.bindings.storage_market import Drawn, Proven, Settled
 from blackhole.cli.output import size
 from blackhole.devnet.demo.ledger import Entry
@@ -186,7 +185,7 @@ async def tally(stage: Stage) -> None:
     for row in report.nodes.values():
         row.earned_wei = row.gas_wei = 0
     report.spent_wei = 0
-    for event in stage.ledger.events(Credited):
+    for event in stage.ledger.credits():
         if event.payee in payees:
             report.nodes[payees[event.payee]].earned_wei += event.gross - event.fee
         if event.payer == payer.address:
