@@ -24,6 +24,7 @@ from blackhole.chain.client import Chain
 from blackhole.chain.deployment import DeploymentParameters, addresses, deploy, read_parameters
 from blackhole.chain.rpc import Rpc
 from blackhole.chain.signers import LocalSigner
+from blackhole.chain.values import ZERO, Address
 from blackhole.chain.verification import verify
 from blackhole.errors import InputError
 from blackhole.hashing import keccak256
@@ -109,22 +110,36 @@ async def test_the_contracts_name_each_other(fresh_anvil: Anvil, home: Path) -> 
     await chain.close()
 
 
-def test_parameters_out_of_bounds_are_refused_before_anything_is_sent(fresh_anvil: Anvil, home: Path) -> None:
-    async def run(parameters: DeploymentParameters) -> int:
-        chain = Chain(Rpc(fresh_anvil.url), home=Home(home))
-        try:
-            with pytest.raises(InputError):
-                await deploy(chain, DEPLOYER, parameters)
-            return await chain.transaction_count(DEPLOYER.address)
-        finally:
-            await chain.close()
-
-    for bad in (
-        replace(PARAMETERS, genesis=((DEPLOYER.address, protocol.CAP + 1),)),
-        replace(PARAMETERS, panel_threshold=2),
-        replace(PARAMETERS, prove_window=7),
-    ):
-        assert asyncio.run(run(bad)) == 0
+async def test_parameters_out_of_bounds_are_refused_before_anything_is_sent(fresh_anvil: Anvil, home: Path) -> None:
+    me, other, row = DEPLOYER.address, Address("0x" + "11" * 20), PARAMETERS.storage
+    refused = {
+        "zero address": replace(PARAMETERS, treasury=ZERO),
+        "not positive": replace(PARAMETERS, genesis=((me, 10**24), (other, 0))),
+        "nothing could ever be minted": replace(PARAMETERS, genesis=()),
+        "more than the cap": replace(PARAMETERS, genesis=((me, protocol.CAP), (other, 1))),
+        "nobody ever schedules": replace(PARAMETERS, proposers=()),
+        "nobody ever executes": replace(PARAMETERS, executors=()),
+        "delay is negative": replace(PARAMETERS, timelock_delay=-1),
+        "a panel has": replace(PARAMETERS, panel=(), panel_threshold=0),
+        "named twice": replace(PARAMETERS, panel=(me, me), panel_threshold=2),
+        "1 of 2 panel members is no majority": replace(PARAMETERS, panel=(me, other)),
+        "2 of 1 panel members is no majority": replace(PARAMETERS, panel_threshold=2),
+        "the fee is at most": replace(PARAMETERS, fee_bps=501),
+        "the burned share": replace(PARAMETERS, burn_bps=10_001),
+        "half a period": replace(PARAMETERS, prove_window=7),
+        "blocks of the prove window": replace(PARAMETERS, prove_blocks=-1),
+        "storage.fault_bps": replace(PARAMETERS, storage=replace(row, fault_bps=1001)),
+        "storage.bounty_bps": replace(PARAMETERS, storage=replace(row, bounty_bps=2001)),
+        "storage.samples": replace(PARAMETERS, storage=replace(row, samples=0)),
+        "storage.min_bond": replace(PARAMETERS, storage=replace(row, min_bond=10**24 + 1)),
+        "storage.collateral_per_leaf": replace(PARAMETERS, storage=replace(row, collateral_per_leaf=2**64)),
+    }
+    chain = Chain(Rpc(fresh_anvil.url), home=Home(home))
+    for reason, parameters in refused.items():
+        with pytest.raises(InputError, match=reason):
+            await deploy(chain, DEPLOYER, parameters)
+    assert await chain.transaction_count(me) == 0
+    await chain.close()
 
 
 CHILD = textwrap.dedent("""
@@ -197,6 +212,27 @@ async def test_a_deployment_is_verified_from_the_transactions_that_made_it(fresh
     stranger = LocalSigner(bytes.fromhex(KEYS[1][2:]))
     assert len(await bad(network, stranger, PARAMETERS)) == len(results)
     await chain.close()
+
+
+def test_a_parameter_file_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    me = f'"{DEPLOYER.address}"'
+    whole = f"proposers = [{me}]\npanel = [{me}]\npanel_threshold = 1\ntreasury = {me}\n"
+    for text, reason in (
+        ("treasury = ", "Invalid value"),
+        (whole + "tresury = 1\n", "unknown fields tresury"),
+        (whole + "[storage]\nsample = 1\n", "sample"),
+        (whole + f"[[genesis]]\naccount = {me}\n", "a genesis row has no 'amount'"),
+        (whole + "[[genesis]]\naccount = 5\namount = 1\n", "not an address"),
+        (whole + "period = 1.5\n", "period is a whole number"),
+        (whole + 'timelock_delay = "3 days"\n', "3 days"),
+        (whole.replace("panel_threshold", "fee_bps"), "panel_threshold"),
+    ):
+        file = tmp_path / "parameters.toml"
+        file.write_text(text)
+        with pytest.raises(InputError, match=reason):
+            read_parameters(file)
+    with pytest.raises(InputError, match="nowhere"):
+        read_parameters(tmp_path / "nowhere.toml")
 
 
 async def test_the_verifying_script_reads_the_file_that_was_deployed_from(fresh_anvil: Anvil, home: Path) -> None:

@@ -8,16 +8,16 @@ missing: nothing, when it was complete.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from blackhole import protocol
 from blackhole.chain.abi import PLAIN
 from blackhole.chain.client import Chain
 from blackhole.chain.compiled import Artifact, load
+from blackhole.chain.deployment_parameters import DeploymentParameters, ServiceRow, check, read_parameters
 from blackhole.chain.signers import Signer
-from blackhole.chain.values import ZERO, Address, Tx, address
+from blackhole.chain.values import Address, Tx, address
 from blackhole.errors import ChainError, InputError
 from blackhole.hashing import keccak256
 from blackhole.network import Network
@@ -48,47 +48,6 @@ _UPGRADEABLE = ("ServiceCatalog", "NodeRegistry", "DisputeManager", "StorageMark
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceRow:
-    """The first row of the storage service. Bounds: docs/parameters.md."""
-
-    fault_bps: int = 500
-    bounty_bps: int = 500
-    samples: int = 1
-    min_bond: int = 100 * 10**18
-    """wei."""
-    collateral_per_leaf: int = 10**12
-    """wei reserved for each KiB of an agreement."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeploymentParameters:
-    """What one deployment decides. Amounts are wei, times seconds."""
-
-    genesis: tuple[tuple[Address, int], ...]
-    """Who gets the first HOLE, and how much; at most the cap together."""
-    proposers: tuple[Address, ...]
-    """Who may schedule operations of the timelock: the deployer until the DAO has its own contract."""
-    panel: tuple[Address, ...]
-    """Members of the first arbitrator."""
-    panel_threshold: int
-    treasury: Address
-    """Receives the share of fees that is not burned."""
-    guardian: Address = ZERO
-    executors: tuple[Address, ...] = (ZERO,)
-    """Who may execute what is due; zero: anyone."""
-    timelock_delay: int = 3 * 86_400
-    fee_bps: int = 100
-    burn_bps: int = 5_000
-    """Share of the fees that is burned."""
-    storage: ServiceRow = field(default_factory=ServiceRow)
-    period: int = protocol.PERIOD
-    prove_window: int = protocol.PROVE_WINDOW
-    prove_blocks: int = protocol.PROVE_BLOCKS
-    salt: str = "blackhole"
-    """Another salt gives other addresses."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Step:
     """One contract: its label, and its creation code once all addresses are known."""
 
@@ -110,7 +69,7 @@ async def deploy(
     Raises `ChainError` when the chain lacks the CREATE2 factory, `InputError` for parameters out of bounds, `Reverted`
     when a constructor refuses.
     """
-    _check(parameters)
+    check(parameters)
     await chain.recover(signer)
     block = (await chain.block("latest")).number
     await _deploy_deployer(chain, signer, progress)
@@ -164,35 +123,6 @@ def addresses(sender: Address, salt: str = "blackhole") -> dict[str, Address]:
     return found
 
 
-def read_parameters(path: Path) -> DeploymentParameters:
-    """A reviewed parameter file: the fields of `DeploymentParameters`, `[[genesis]]` rows and a `[storage]` table.
-
-    Amounts are integers or decimal strings of wei. Raises `InputError` for a field that does not exist or is missing.
-    """
-    import tomllib
-
-    try:
-        raw = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}") from None
-    genesis = tuple((address(row["account"]), int(row["amount"])) for row in raw.pop("genesis", []))
-    row = {name: int(value) for name, value in raw.pop("storage", {}).items()}
-    known = {each.name for each in fields(DeploymentParameters)} - {"genesis", "storage"}
-    if unknown := raw.keys() - known:
-        raise InputError(f"{path}: unknown fields {', '.join(sorted(unknown))}")
-    values: dict[str, Any] = dict(raw)
-    for name in ("proposers", "panel", "executors"):
-        if name in values:
-            values[name] = tuple(address(each) for each in values[name])
-    for name in ("treasury", "guardian"):
-        if name in values:
-            values[name] = address(values[name])
-    try:
-        return DeploymentParameters(genesis=genesis, storage=ServiceRow(**row), **values)
-    except TypeError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
 def creations(parameters: DeploymentParameters, known: dict[str, Address]) -> dict[str, tuple[bytes, bytes]]:
     """Salt, and input of the call that creates it, of every contract: what `deploy` sends. `known` is `addresses`."""
     return {step.label: _creating(parameters, step, known) for step in _steps(parameters)}
@@ -201,16 +131,6 @@ def creations(parameters: DeploymentParameters, known: dict[str, Address]) -> di
 def _creating(parameters: DeploymentParameters, step: _Step, known: dict[str, Address]) -> tuple[bytes, bytes]:
     salt = _salt(parameters.salt, step.label)
     return salt, _call(load("Deployer"), "deploy", (salt, step.code(known)))
-
-
-def _check(parameters: DeploymentParameters) -> None:
-    total = sum(amount for _, amount in parameters.genesis)
-    if total > protocol.CAP:
-        raise InputError(f"the genesis hands out {total} wei, more than the cap of {protocol.CAP}")
-    if not 0 < parameters.panel_threshold <= len(set(parameters.panel)):
-        raise InputError(f"{parameters.panel_threshold} of {len(set(parameters.panel))} panel members cannot rule")
-    if parameters.prove_window > parameters.period // 2:
-        raise InputError("the prove window is at most half a period")
 
 
 def _steps(parameters: DeploymentParameters) -> list[_Step]:
