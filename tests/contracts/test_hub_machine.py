@@ -31,6 +31,7 @@ DAY = 86_400
 OPEN_LANE = (
     "OpenLane(address payer,address payee,uint16 service,address signer,uint48 amount,uint256 nonce,uint40 deadline)"
 )
+PERMIT = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 ALLOW = "Allow(address payer,address module,uint256 amount,uint256 nonce,uint40 deadline)"
 VOUCHER = "Voucher(address payee,uint16 service,uint32 lane,uint48 cumulative)"
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -182,6 +183,42 @@ class HubMachine(RuleBasedStateMachine):
     def withdraw(self, sender: str, to: str, part: str) -> None:
         amount = amount_of(part, self.model.balances.get(sender, 0))
         self.same(sender, "withdraw", (to, amount), lambda m: m.withdraw(sender, to, amount))
+
+    @rule(
+        payer=st.sampled_from(range(3)),
+        part=parts,
+        flaw=st.sampled_from(["", "", "submitted first", "again", "signer", "deadline", "field"]),
+    )
+    def deposit_with_permit(self, payer: int, part: str, flaw: str) -> None:
+        """A stranger submits the permit, or has submitted it to the token alone before."""
+        by, m = PAYERS[payer], self.model
+        amount = amount_of(part, m.tokens.get(by, 0), 7)
+        deadline = m.now + (0 if flaw == "deadline" else 3)
+        who = KEYS[(payer + (flaw == "signer")) % 3]
+        nonce = self.chain.call(self.token, "nonces", by)
+        signed = [by, self.hub.address, amount + (flaw == "field"), nonce, deadline]
+        signature = sign(who, typed_digest(self.chain.call(self.token, "DOMAIN_SEPARATOR"), PERMIT, signed))
+        signer = None if flaw == "field" else who.address
+        if flaw == "submitted first":
+            v, r, s = signature[64], signature[:32], signature[32:64]
+            self._send(self.token, "permit", by, self.hub.address, amount, deadline, v, r, s, sender=SINK)
+
+        def effect(model: Hub) -> bool:
+            return model.deposit_with_permit(by, amount, deadline, signer)
+
+        args = (by, amount, deadline, signature)
+        deposited = self.same(MODULES[0], "depositWithPermit", args, effect)
+        if deposited and flaw == "again":
+            self.same(
+                MODULES[0], "depositWithPermit", args, lambda m: m.deposit_with_permit(by, amount, deadline, None)
+            )
+        self._send(self.token, "approve", self.hub.address, U256, sender=by)
+
+    def _send(self, contract: Contract, name: str, *args: Any, sender: str) -> None:
+        """A call that the model does not follow, a second later."""
+        self.model.now += 1
+        self.chain.rpc("evm_setNextBlockTimestamp", self.model.now)
+        self.chain.send(contract, name, *args, sender=sender)
 
     # -------------------------------------------------------------------------------------------------- lanes
 

@@ -107,6 +107,15 @@ class Hub:
         self.held += amount
         self._credit(to, amount)
 
+    def deposit_with_permit(self, owner: str, amount: int, deadline: int, signer: str | None) -> bool:
+        """`signer` is whose key signed exactly this permit, while it counts: unused, or nothing drawn on it yet."""
+        if self.now > deadline:
+            raise Refused("Expired", deadline)
+        if signer != owner:
+            raise Refused("InvalidSignature", owner)
+        self.deposit(owner, owner, amount)
+        return True
+
     def withdraw(self, sender: str, to: str, amount: int) -> None:
         if to == ZERO:
             raise Refused("InvalidAddress")
