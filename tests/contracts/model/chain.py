@@ -212,6 +212,10 @@ class Chain:
             "--slots-in-an-epoch",
             "1",
             "--enable-tx-gas-limit",
+            # Code of the pipeline these tests run is larger than what is released, which the SDK's tests deploy within
+            # the limit of 24,576 bytes.
+            "--code-size-limit",
+            "32768",
             "--silent",
         ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
