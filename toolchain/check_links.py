@@ -17,7 +17,9 @@ TEST = re.compile(r"`((?:tests|examples|benchmarks)/[^`\s:]+)(?:::?([A-Za-z0-9_:
 
 def markdown_files() -> list[Path]:
     folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in SKIPPED and path.name[0] != "."]
-    return sorted([*ROOT.glob("*.md"), *(file for folder in folders for file in folder.rglob("*.md"))])
+    found = (file for folder in folders for file in folder.rglob("*.md"))
+    # Ape keeps copies of its dependencies in a hidden folder beside the contracts.
+    return sorted([*ROOT.glob("*.md"), *(file for file in found if ".cache" not in file.parts)])
 
 
 def slug(heading: str) -> str:
