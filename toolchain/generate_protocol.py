@@ -1,4 +1,7 @@
-"""Write the three faces of protocol.toml: Solidity, Python and docs. `--check` fails when one is stale."""
+"""Write the three faces of protocol.toml: Solidity, Python and docs. `--check` fails when one is stale.
+
+Either way a constant whose bound does not hold is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "Generated from protocol.toml by toolchain/generate_protocol.py. Do not edit."
+INTRODUCTION = """\
+Constants of the contracts and formats, each with the bound that whoever changes it must keep: `make check` refuses one
+that does not hold. What the DAO can change, it changes within them; group `initial` is what it starts with."""
 
 Groups = dict[str, dict[str, dict[str, Any]]]
 
@@ -35,13 +41,39 @@ def python(groups: Groups) -> str:
     return "\n".join([*lines, ""])
 
 
+def broken(groups: Groups) -> list[str]:
+    """Each constant whose bound is missing or does not hold, with the bound."""
+    values = {name: constant["value"] for constants in groups.values() for name, constant in constants.items()}
+    found: list[str] = []
+    for constants in groups.values():
+        for name, constant in constants.items():
+            bound = constant.get("bound", "")
+            # Arithmetic over the names of our own file, and nothing else in reach.
+            if name not in bound or not eval(bound, {"__builtins__": {}}, values):  # noqa: S307
+                found.append(f"{name} = {constant['value']:_} breaks its bound: {bound or 'it has none'}")
+    return found
+
+
 def markdown(groups: Groups) -> str:
     lines = ["# Parameters", "", f"<!-- {NOTE} -->", ""]
-    lines += ["Constants of the contracts and formats. What the DAO can change, it changes within these bounds.", ""]
+    lines += [INTRODUCTION, ""]
     for group, constants in groups.items():
-        lines += [f"## {group}", "", "| name | value | unit | enforced in | reason |", "|---|---|---|---|---|"]
+        lines += [
+            f"## {group}",
+            "",
+            "| name | value | unit | bound | enforced in | reason |",
+            "|---|---|---|---|---|---|",
+        ]
         for name, constant in constants.items():
-            row = [f"`{name}`", f"{constant['value']:,}", constant["unit"], constant["where"], constant["reason"]]
+            bound = f"`{constant['bound']}`"
+            row = [
+                f"`{name}`",
+                f"{constant['value']:,}",
+                constant["unit"],
+                bound,
+                constant["where"],
+                constant["reason"],
+            ]
             lines.append("| " + " | ".join(row) + " |")
         lines.append("")
     return "\n".join(lines)
@@ -49,6 +81,10 @@ def markdown(groups: Groups) -> str:
 
 def main() -> int:
     groups: Groups = tomllib.loads((ROOT / "protocol.toml").read_text())
+    for line in (failures := broken(groups)):
+        print(f"protocol.toml: {line}", file=sys.stderr)
+    if failures:
+        return 1
     written = {
         "contracts/libraries/Protocol.sol": solidity(groups),
         "sdk/blackhole/protocol.py": python(groups),
