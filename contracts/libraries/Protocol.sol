@@ -26,6 +26,8 @@ library Protocol {
     uint256 internal constant FEE_NOTICE = 2592000;
     /// @dev s
     uint256 internal constant FEE_EPOCH = 604800;
+    /// @dev bytes
+    uint256 internal constant VOUCHER_ROW = 74;
     /// @dev s
     uint256 internal constant EXIT = 1814400;
     /// @dev s
@@ -50,6 +52,8 @@ library Protocol {
     uint256 internal constant CLAIM_BOND_MIN = 10000000000000000000;
     /// @dev bps
     uint256 internal constant CLAIM_BOND_BPS = 1000;
+    /// @dev members
+    uint256 internal constant PANEL_MAX = 32;
     /// @dev bps
     uint256 internal constant FAULT_BPS_MAX = 1000;
     /// @dev leaves
@@ -66,6 +70,8 @@ library Protocol {
     uint256 internal constant UPGRADE_DELAY = 2419200;
     /// @dev s
     uint256 internal constant UPGRADE_WINDOW = 1209600;
+    /// @dev id
+    uint16 internal constant STORAGE = 1;
     /// @dev s
     uint256 internal constant PERIOD = 86400;
     /// @dev s

@@ -32,6 +32,8 @@ FEE_NOTICE: Final = 2_592_000
 """s. Fees change with 30 days' notice: longer than an exit."""
 FEE_EPOCH: Final = 604_800
 """s. Burned fees are counted by week; emission follows them."""
+VOUCHER_ROW: Final = 74
+"""bytes. Lane, cumulative amount, EIP-2098 signature: everything else is the same for all rows of a redemption."""
 
 # vault
 EXIT: Final = 1_814_400
@@ -60,6 +62,8 @@ CLAIM_BOND_MIN: Final = 10_000_000_000_000_000_000
 """wei. 10 HOLE: a false claim costs more than the answer to it."""
 CLAIM_BOND_BPS: Final = 1_000
 """bps. 10 % of the claim, the same from both sides."""
+PANEL_MAX: Final = 32
+"""members. Votes are counted by going through the members."""
 
 # catalog
 FAULT_BPS_MAX: Final = 1_000
@@ -82,6 +86,10 @@ UPGRADE_DELAY: Final = 2_419_200
 """s. EXIT + 7 days: whoever dislikes an upgrade has left with his stake before it runs."""
 UPGRADE_WINDOW: Final = 1_209_600
 """s. An announced upgrade runs within 14 days of its wait or lapses: none stays loaded for ever."""
+
+# services
+STORAGE: Final = 1
+"""id. The first row of the catalog; its verifier is written once, so another market is another id."""
 
 # storage
 PERIOD: Final = 86_400
@@ -126,3 +134,65 @@ BLOCK_MILLISECONDS: Final = 250
 """ms of wall time. A block every quarter second, each one second of chain time after the last."""
 PERIOD_WALL_MAX: Final = 20
 """s of wall time. A period whose expected proofs do not all come is ended all the same."""
+
+# initial
+FAULT_BPS: Final = 500
+"""bps. Of the reserve at misses 3, 6 and 9: 15 % before the tenth miss takes the rest."""
+BOUNTY_BPS: Final = 500
+"""bps. 5 % of a fault to whoever reports it."""
+SAMPLES: Final = 1
+"""leaves. Payment is all or nothing, so one sample a period already makes dropping data a loss."""
+MIN_BOND: Final = 100_000_000_000_000_000_000
+"""wei. 100 HOLE: an identity costs more than what it could take once."""
+COLLATERAL_PER_LEAF: Final = 1_000_000_000_000
+"""wei. About a HOLE a GiB, some 60 days of price and no less than what repair costs."""
+FEE_BPS: Final = 100
+"""bps. 1 % of a payment: what makes dealing with oneself a loss."""
+FEE_BURN_BPS: Final = 5_000
+"""bps. Half of the fees is burned, half goes to the treasury."""
+TIMELOCK_DELAY: Final = 259_200
+"""s. 3 days between a vote and what it does; upgrades wait UPGRADE_DELAY besides."""
+
+# profiles
+DEV_DATA: Final = 3
+"""shards. Shards that suffice to read a segment of profile `dev`: for tests and devnets: ten nodes suffice."""
+DEV_SHARDS: Final = 10
+"""shards. Shards of a segment of profile `dev`, each on a node of its own."""
+DEV_REPAIR: Final = 7
+"""shards. With fewer live shards repair starts."""
+DEV_UNIT: Final = 65_536
+"""bytes. The stripe unit of profile `dev`: a chunk's ciphertext."""
+STD_DATA: Final = 20
+"""shards. Shards that suffice to read a segment of profile `std`: half of the shards may be lost; the default."""
+STD_SHARDS: Final = 40
+"""shards. Shards of a segment of profile `std`, each on a node of its own."""
+STD_REPAIR: Final = 30
+"""shards. With fewer live shards repair starts."""
+STD_UNIT: Final = 32_768
+"""bytes. The stripe unit of profile `std`: a chunk's ciphertext."""
+DC_DATA: Final = 10
+"""shards. Shards that suffice to read a segment of profile `dc`: for data that has a second copy elsewhere."""
+DC_SHARDS: Final = 14
+"""shards. Shards of a segment of profile `dc`, each on a node of its own."""
+DC_REPAIR: Final = 12
+"""shards. With fewer live shards repair starts."""
+DC_UNIT: Final = 65_536
+"""bytes. The stripe unit of profile `dc`: a chunk's ciphertext."""
+WIDE_DATA: Final = 29
+"""shards. Shards that suffice to read a segment of profile `wide`: for data that must outlive most of its nodes."""
+WIDE_SHARDS: Final = 80
+"""shards. Shards of a segment of profile `wide`, each on a node of its own."""
+WIDE_REPAIR: Final = 52
+"""shards. With fewer live shards repair starts."""
+WIDE_UNIT: Final = 16_384
+"""bytes. The stripe unit of profile `wide`: a chunk's ciphertext."""
+
+# formats
+PACK_UNIT: Final = 65_536
+"""bytes. A chunk's ciphertext in a segment that small objects share."""
+PACKED_BELOW: Final = 1_048_576
+"""bytes. Smaller objects share segments: alone they would pay for whole stripes."""
+CAP_MAX: Final = 200
+"""characters. A cap is copied by hand and by QR code."""
+GRANT_LINKS_MAX: Final = 8
+"""grants. A node checks one signature a link before it serves."""
