@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IArbitrator} from "../interfaces/IArbitrator.sol";
 import {IDisputeManager} from "../interfaces/IDisputeManager.sol";
+import {Protocol} from "../libraries/Protocol.sol";
 
 /// @title The first arbitrator: a panel of n members, k of whom must agree.
 /// @notice Immutable but for its membership, which the Timelock sets. A member votes for an award and the digest of its
@@ -17,7 +18,7 @@ contract PanelArbitrator is IArbitrator {
     }
 
     /// @notice Votes are counted by going through the members.
-    uint256 public constant MAX_MEMBERS = 32;
+    uint256 public constant MAX_MEMBERS = Protocol.PANEL_MAX;
 
     /// @inheritdoc IArbitrator
     address public immutable disputes;

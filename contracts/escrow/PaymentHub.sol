@@ -69,7 +69,7 @@ contract PaymentHub is IPaymentHub, EIP712 {
     {
         if (token_ == address(0) || timelock_ == address(0) || feeSink == address(0)) revert InvalidAddress();
         // A full lane must fit a lock's 96 bits, so that every sum of lane money does.
-        if (unit_ == 0 || unit_ > 1e12) revert InvalidUnit();
+        if (unit_ == 0 || unit_ > Protocol.MICRO) revert InvalidUnit();
         if (feeBps > Protocol.FEE_BPS_MAX) revert FeeTooHigh(feeBps);
         _token = IERC20(token_);
         _unit = unit_;

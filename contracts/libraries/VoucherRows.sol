@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {Protocol} from "./Protocol.sol";
+
 /// @title Reads packed vouchers: who signed a row, for which lane and how much.
 /// @notice A row is u32 lane | u48 cumulative | r (32 bytes) | vs (32 bytes, EIP-2098).
 /// @dev All rows of a redemption share payee, service and domain, so one buffer holds the typed data and each row only
 /// writes its two fields.
 library VoucherRows {
     /// @dev Bytes a row.
-    uint256 internal constant SIZE = 74;
+    uint256 internal constant SIZE = Protocol.VOUCHER_ROW;
     bytes32 internal constant TYPEHASH =
         keccak256("Voucher(address payee,uint16 service,uint32 lane,uint48 cumulative)");
 

@@ -10,6 +10,7 @@ import {IServiceCatalog} from "../interfaces/IServiceCatalog.sol";
 import {IStakeManager} from "../interfaces/IStakeManager.sol";
 import {IStorageMarketTypes} from "../interfaces/IStorageMarketTypes.sol";
 import {PeriodBits} from "../libraries/PeriodBits.sol";
+import {Protocol} from "../libraries/Protocol.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 /// @title What every part of the storage market shares: addresses, storage, time
@@ -17,7 +18,7 @@ abstract contract MarketBase is IStorageMarketTypes {
     using PeriodBits for mapping(uint256 => uint256);
 
     /// @notice Service id of storage.
-    uint16 public constant SERVICE = 1;
+    uint16 public constant SERVICE = Protocol.STORAGE;
 
     // forgefmt: disable-next-item
     /// @dev draws: the last four drawn periods u32 each, newest lowest | period under way u32 << 128 | its point u40 << 160.

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IPaymentHub} from "../interfaces/IPaymentHub.sol";
 import {IStorageDeals} from "../interfaces/IStorageDeals.sol";
+import {Protocol} from "../libraries/Protocol.sol";
 import {StorageTypedData} from "../libraries/StorageTypedData.sol";
 import {MarketDeals} from "./MarketDeals.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
@@ -11,7 +12,7 @@ import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProo
 abstract contract MarketPolicy is MarketDeals {
     using StorageTypedData for *;
 
-    uint256 private constant LEAVES_PER_GIB = 1 << 20;
+    uint256 private constant LEAVES_PER_GIB = (1 << 30) / Protocol.LEAF;
 
     /// @inheritdoc IStorageDeals
     function openByPolicy(

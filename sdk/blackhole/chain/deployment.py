@@ -22,12 +22,10 @@ from blackhole.errors import ChainError, InputError
 from blackhole.hashing import keccak256
 from blackhole.network import Network
 
-__all__ = ["STORAGE", "DeploymentParameters", "ServiceRow", "addresses", "creations", "deploy", "read_parameters"]
+__all__ = ["DeploymentParameters", "ServiceRow", "addresses", "creations", "deploy", "read_parameters"]
 
 CREATE2_FACTORY: Final = address("0x4e59b44847b379578588920cA78FbF26c0B4956C")
 """Arachnid's deterministic deployment proxy: on most chains, and where it is not, anyone can put it there."""
-STORAGE: Final = 1
-"""The id of the storage service."""
 _MEMBERS = (
     "Timelock",
     "BlackholeToken",
@@ -232,7 +230,7 @@ async def _open_storage(
 ) -> None:
     """Write the row of the storage service, through the timelock like every later change."""
     catalog, timelock = load("ServiceCatalog"), load("Timelock")
-    asked = await _view(chain, known["ServiceCatalog"], catalog, "verifierOf", (STORAGE,))
+    asked = await _view(chain, known["ServiceCatalog"], catalog, "verifierOf", (protocol.STORAGE,))
     if asked == int(known["StorageMarket"], 16):
         return
     row = parameters.storage
@@ -240,7 +238,7 @@ async def _open_storage(
         catalog,
         "setService",
         (
-            STORAGE,
+            protocol.STORAGE,
             (
                 known["StorageMarket"],
                 row.fault_bps,

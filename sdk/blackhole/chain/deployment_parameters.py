@@ -23,12 +23,12 @@ _LISTS_OF_ACCOUNTS = ("proposers", "panel", "executors")
 class ServiceRow:
     """The first row of the storage service. Bounds: docs/parameters.md."""
 
-    fault_bps: int = 500
-    bounty_bps: int = 500
-    samples: int = 1
-    min_bond: int = 100 * 10**18
+    fault_bps: int = protocol.FAULT_BPS
+    bounty_bps: int = protocol.BOUNTY_BPS
+    samples: int = protocol.SAMPLES
+    min_bond: int = protocol.MIN_BOND
     """wei."""
-    collateral_per_leaf: int = 10**12
+    collateral_per_leaf: int = protocol.COLLATERAL_PER_LEAF
     """wei reserved for each KiB of an agreement."""
 
 
@@ -48,9 +48,9 @@ class DeploymentParameters:
     guardian: Address = ZERO
     executors: tuple[Address, ...] = (ZERO,)
     """Who may execute what is due; zero: anyone."""
-    timelock_delay: int = 3 * 86_400
-    fee_bps: int = 100
-    burn_bps: int = 5_000
+    timelock_delay: int = protocol.TIMELOCK_DELAY
+    fee_bps: int = protocol.FEE_BPS
+    burn_bps: int = protocol.FEE_BURN_BPS
     """Share of the fees that is burned."""
     storage: ServiceRow = field(default_factory=ServiceRow)
     period: int = protocol.PERIOD

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from blackhole.chain.client import Chain
-from blackhole.chain.deployment import STORAGE, DeploymentParameters, addresses, creations
+from blackhole.chain.deployment import DeploymentParameters, addresses, creations
 from blackhole.chain.values import ZERO, Address, address
 from blackhole.network import Network
+from blackhole.protocol import STORAGE
 
 IMPLEMENTATION_SLOT: Final = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC
 """Where ERC-1967 proxies keep the address of their code."""

@@ -15,6 +15,7 @@ import typer
 
 from blackhole.cli.context import amount, connect, current
 from blackhole.cli.output import confirm, count, emit, hole, note, when, would
+from blackhole.protocol import STORAGE
 
 if TYPE_CHECKING:
     from blackhole.chain.bindings.storage_market import Ledger
@@ -26,9 +27,6 @@ app = typer.Typer(
     epilog="In this order: blackhole node init ~/node --endpoint https://HOST:4480; blackhole node register ~/node; "
     "blackhole node bond 1000 ~/node; blackhole node run ~/node. To leave: drain, exit, withdraw.",
 )
-
-SERVICE = 1
-"""Id of storage."""
 
 Folder = Annotated[Path, typer.Argument(envvar="BLACKHOLE_NODE", help="The node's folder.")]
 Wei = Annotated[str | None, typer.Option(help="HOLE a GiB and period.")]
@@ -195,7 +193,7 @@ def offer(
         "region": settings.region,
     }
     text = f"{listed} GiB at {hole(settings.price_wei_per_gib_period)} each a period"
-    row = (number, SERVICE, settings.price_wei_per_gib_period, listed, settings.region)
+    row = (number, STORAGE, settings.price_wei_per_gib_period, listed, settings.region)
     with _owner(config) as blackhole:
         # Before anything is written: what the chain refuses must not stand in config.toml.
         blackhole.registry.set_offer.dry_run(*row)
@@ -203,7 +201,7 @@ def offer(
             would(f"offer {text}", **data)
             return
         configuration.change(opened.config, values)
-        now = blackhole.registry.offer(number, SERVICE)
+        now = blackhole.registry.offer(number, STORAGE)
         if (now.price, now.capacity, now.region) != row[2:]:
             blackhole.registry.set_offer(*row)
     running = _signal_agent(opened)
@@ -234,12 +232,12 @@ def bond(value: Annotated[str, typer.Argument(help='HOLE, for example "1000".')]
     _, config = _open(folder)
     with _owner(config) as blackhole:
         if current().dry_run:
-            blackhole.staking.bond.dry_run(config.node.id, SERVICE, wei)
+            blackhole.staking.bond.dry_run(config.node.id, STORAGE, wei)
             would(f"bond {hole(wei)}", bond_wei=wei)
             return
         confirm(f"Bond {hole(wei)} to node {config.node.id}? It can leave 21 days after you ask for it.")
-        blackhole.staking.bond(config.node.id, SERVICE, wei)
-        stake = blackhole.staking.stake(config.node.id, SERVICE)
+        blackhole.staking.bond(config.node.id, STORAGE, wei)
+        stake = blackhole.staking.stake(config.node.id, STORAGE)
     emit({"bonded_wei": wei, "active_wei": stake.active}, f"bonded {hole(wei)}; {hole(stake.active)} active")
 
 
@@ -304,7 +302,7 @@ def drain(folder: Folder = HERE) -> None:
     opened, config = _open(folder)
     settings = config.storage
     running = opened.read_status() is not None
-    row = (config.node.id, SERVICE, settings.price_wei_per_gib_period, 0, settings.region)
+    row = (config.node.id, STORAGE, settings.price_wei_per_gib_period, 0, settings.region)
     with _owner(config, signs=not running) as blackhole:
         ledger = _ledger(blackhole, config.node.id)
         left = f"{count(ledger.count_, 'agreement')} left" if ledger.count_ else "nothing left: blackhole node exit"
@@ -315,7 +313,7 @@ def drain(folder: Folder = HERE) -> None:
         configuration.change(opened.config, {"storage.accept": False})
         # A running agent publishes it with its own key.
         told = running and _signal_agent(opened)
-        if not told and blackhole.registry.offer(config.node.id, SERVICE).capacity:
+        if not told and blackhole.registry.offer(config.node.id, STORAGE).capacity:
             blackhole.registry.set_offer(*row)
     emit({**data, "agent_told": told}, f"node {config.node.id} takes no new deals; {left}")
 
@@ -333,19 +331,19 @@ def exit_(
 
     _, config = _open(folder)
     with _owner(config) as blackhole:
-        free = blackhole.staking.free(config.node.id, SERVICE)
+        free = blackhole.staking.free(config.node.id, STORAGE)
         wei = free if value is None else amount(value)
         if not wei:
             raise InputError(
                 "No stake is free.", hint="Agreements reserve it: run blackhole node drain and wait until they end."
             )
         if current().dry_run:
-            blackhole.staking.request_exit.dry_run(config.node.id, SERVICE, wei)
+            blackhole.staking.request_exit.dry_run(config.node.id, STORAGE, wei)
             would(f"ask {hole(wei)} back", exit_wei=wei)
             return
         confirm(f"Ask {hole(wei)} of node {config.node.id}'s stake back? It backs no new deals from now on.")
-        blackhole.staking.request_exit(config.node.id, SERVICE, wei)
-        stake = blackhole.staking.stake(config.node.id, SERVICE)
+        blackhole.staking.request_exit(config.node.id, STORAGE, wei)
+        stake = blackhole.staking.stake(config.node.id, STORAGE)
     note("The node keeps proving what it has agreed to: let the agent run until its agreements are closed.")
     data = {"exiting_wei": stake.exiting, "exit_at": stake.exit_at}
     emit(data, f"{hole(stake.exiting)} may be withdrawn from {when(stake.exit_at)} on")
@@ -363,8 +361,8 @@ def withdraw(
     _, config = _open(folder)
     with _owner(config) as blackhole:
         if current().dry_run:
-            blackhole.staking.withdraw.dry_run(config.node.id, SERVICE, to)
+            blackhole.staking.withdraw.dry_run(config.node.id, STORAGE, to)
             would("withdraw the stake", to=to or blackhole.connection.account)
             return
-        wei = blackhole.staking.withdraw(config.node.id, SERVICE, to)
+        wei = blackhole.staking.withdraw(config.node.id, STORAGE, to)
     emit({"withdrawn_wei": wei}, f"withdrew {hole(wei)}")

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blackhole.cli.output import count, hole, span, table
-from blackhole.protocol import LEAF, MICRO
+from blackhole.protocol import LEAF, MICRO, STORAGE
 
 if TYPE_CHECKING:
     from blackhole.client import Blackhole
     from blackhole.node.config import Config
     from blackhole.node.folder import NodeFolder
 
-SERVICE = 1
-"""Id of storage."""
 GIB_LEAVES = 2**30 // LEAF
 
 
@@ -43,9 +41,9 @@ def on_chain(blackhole: Blackhole, node: int, *, earned: bool = False) -> dict[s
 
     run, chain, market = portal().run, blackhole.chain, blackhole.connection.market
     record = blackhole.registry.node(node)
-    stake = blackhole.staking.stake(node, SERVICE)
-    listed = blackhole.registry.offer(node, SERVICE)
-    row = blackhole.registry.service(SERVICE)
+    stake = blackhole.staking.stake(node, STORAGE)
+    listed = blackhole.registry.offer(node, STORAGE)
+    row = blackhole.registry.service(STORAGE)
     ledger = run(chain.read(market.ledger_of(node)))
     found = {
         "owner": record.owner,
@@ -73,7 +71,7 @@ def on_chain(blackhole: Blackhole, node: int, *, earned: bool = False) -> dict[s
     }
     if earned:
         credits = [each.event for each in blackhole.escrow.credits(record.payee)]
-        found["earned_wei"] = sum(event.gross - event.fee for event in credits if event.service == SERVICE)
+        found["earned_wei"] = sum(event.gross - event.fee for event in credits if event.service == STORAGE)
     return found
 
 

@@ -23,14 +23,12 @@ from blackhole.devnet.processes import ProcessTable
 from blackhole.devnet.settings import DevnetSettings
 from blackhole.errors import DevnetError
 from blackhole.paths import write_private
-from blackhole.protocol import BLOCK_MILLISECONDS
+from blackhole.protocol import BLOCK_MILLISECONDS, STORAGE
 from blackhole.units import Tokens
 
 if TYPE_CHECKING:
     from blackhole.chain.signers import LocalSigner
 
-STORAGE = 1
-"""Service id of storage."""
 BOND = Tokens("10000")
 """HOLE each owner bonds for storage."""
 STARTING_AT_ONCE = 4

@@ -17,8 +17,9 @@ from blackhole.chain.typed_data import Domain, typed_struct
 from blackhole.chain.values import Address, address
 from blackhole.errors import InputError, IntegrityError
 from blackhole.hashing import keccak256
+from blackhole.protocol import VOUCHER_ROW
 
-ROW: Final = 74
+ROW: Final = VOUCHER_ROW
 """Bytes of a voucher."""
 CUMULATIVE_MAX: Final = (1 << 48) - 1
 LANE_MAX: Final = (1 << 32) - 1

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from blackhole.errors import CapError, IntegrityError
+from blackhole.protocol import CAP_MAX
 from blackhole.storage.agreement_tree import Piece
 from blackhole.storage.encryption import FORMAT, KEY_LENGTH, ObjectKeys, commitment_of
 from blackhole.storage.ipfs.cid import BLAKE3, DAG_CBOR, Cid
@@ -31,8 +32,6 @@ from blackhole.storage.sum_tree import entry
 
 PREFIX: Final = "bh1"
 VERSION: Final = 1
-MAX_LENGTH: Final = 200
-"""characters of a cap."""
 
 _HEAD = 2 + 8 + 20
 _CID_LENGTH = 36
@@ -251,8 +250,8 @@ def _build(body: bytes) -> ReadCap | RepairCap | VerifyCap:
 
 
 def _decode(text: str) -> bytes:
-    if len(text) > MAX_LENGTH:
-        raise CapError(f"a cap has at most {MAX_LENGTH} characters")
+    if len(text) > CAP_MAX:
+        raise CapError(f"a cap has at most {CAP_MAX} characters")
     try:
         if text != text.lower():
             raise CapError("a cap is lower-case")

@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from blackhole.storage.terms import MarketDomain
     from blackhole.storage.transport import Transport
 
-SERVICE = 1
-"""Id of storage in the catalog."""
-
-
 FINAL_SECONDS = 60.0
 """How long money is waited for to be final."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from blackhole.errors import BlackholeError, NodeError, NodeUnreachable, WrongCertificate
+from blackhole.protocol import STORAGE
 from blackhole.storage.node_manifest import NodeManifest
 from blackhole.storage.transport import NodeClient, Transport
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from blackhole.chain.client import Chain
     from blackhole.chain.values import Address
 
-SERVICE = 1
-"""Id of storage in the catalog."""
 ANSWER_SECONDS = 8.0
 """Of many nodes asked at once, one that takes longer is silent."""
 PAGE = 256
@@ -82,7 +81,7 @@ class Directory:
         ids: list[int] = []
         cursor = 0
         while True:
-            page = await self._chain.read(self._registry.nodes_of(SERVICE, cursor, PAGE), at=block)
+            page = await self._chain.read(self._registry.nodes_of(STORAGE, cursor, PAGE), at=block)
             ids += page.nodes
             cursor = page.next
             if not cursor:
@@ -95,7 +94,7 @@ class Directory:
         await self._follow()
         records, offers = await asyncio.gather(
             self._chain.read_many([self._registry.node_of(node) for node in wanted]),
-            self._chain.read_many([self._registry.offer_of(node, SERVICE) for node in wanted]),
+            self._chain.read_many([self._registry.offer_of(node, STORAGE) for node in wanted]),
         )
         return [
             NodeInfo(

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
 
 from blackhole.errors import IntegrityError, NodeRefused
+from blackhole.protocol import GRANT_LINKS_MAX
 from blackhole.storage.terms import SIGNATURE_LENGTH, MarketDomain, SignedStruct, check_signature
-
-MAX_LINKS: Final = 8
-"""grants of a chain; longer ones are refused."""
 
 _FIELDS = 20 + 20 + 32 + 8 + 5 + 8
 _LINK = _FIELDS + SIGNATURE_LENGTH
@@ -68,7 +65,7 @@ class GrantChain:
     @classmethod
     def decode(cls, data: bytes) -> GrantChain:
         """Read `encode`'s result. Raises IntegrityError."""
-        if not data or len(data) % _LINK or len(data) > MAX_LINKS * _LINK:
+        if not data or len(data) % _LINK or len(data) > GRANT_LINKS_MAX * _LINK:
             raise IntegrityError("a malformed grant")
         links = [data[at : at + _LINK] for at in range(0, len(data), _LINK)]
         return cls(tuple((_parse(link[:_FIELDS]), link[_FIELDS:]) for link in links))
@@ -118,7 +115,7 @@ class GrantChain:
         """
         scopes = {piece, *manifests}
         signer = payer
-        if not 1 <= len(self.links) <= MAX_LINKS:
+        if not 1 <= len(self.links) <= GRANT_LINKS_MAX:
             raise _refused("grant_signature", "The chain of grants is empty or too long.")
         for index, (grant, signature) in enumerate(self.links):
             if grant.payer.lower() != payer.lower():

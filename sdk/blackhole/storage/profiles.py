@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from blackhole import protocol
 from blackhole.protocol import BLOCK, LEAF
 
 TAG: Final = 16
@@ -42,10 +43,10 @@ class Profile:
 PROFILES: Final[dict[str, Profile]] = {
     profile.name: profile
     for profile in (
-        Profile("dev", k=3, n=10, repair_at=7, unit=64 << 10),
-        Profile("std", k=20, n=40, repair_at=30, unit=32 << 10),
-        Profile("dc", k=10, n=14, repair_at=12, unit=64 << 10),
-        Profile("wide", k=29, n=80, repair_at=52, unit=16 << 10),
+        Profile("dev", protocol.DEV_DATA, protocol.DEV_SHARDS, protocol.DEV_REPAIR, protocol.DEV_UNIT),
+        Profile("std", protocol.STD_DATA, protocol.STD_SHARDS, protocol.STD_REPAIR, protocol.STD_UNIT),
+        Profile("dc", protocol.DC_DATA, protocol.DC_SHARDS, protocol.DC_REPAIR, protocol.DC_UNIT),
+        Profile("wide", protocol.WIDE_DATA, protocol.WIDE_SHARDS, protocol.WIDE_REPAIR, protocol.WIDE_UNIT),
     )
 }
 """The profiles by name. `dc` is for data that has a second copy elsewhere."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from blackhole.errors import IntegrityError, NodeError, NodeRefused, PriceTooHigh
 from blackhole.escrow.vouchers import VoucherDomain, VoucherSigner
-from blackhole.protocol import MICRO
+from blackhole.protocol import MICRO, STORAGE
 from blackhole.storage.blocks import block_digest
 from blackhole.storage.lane_book import MIB, HeldLane, LaneFigures, cost_micro
 from blackhole.units import format_tokens
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from blackhole.storage.core import StorageCore
     from blackhole.storage.directory import Reached
 
-SERVICE = 1
 BLOCK_SECONDS = 30.0
 """A node that takes longer for a block is left."""
 FINAL_SECONDS = 20.0
@@ -96,7 +95,7 @@ class NodeReader:
         figures.reprice(self.price)
         domain = VoucherDomain(figures.chain_id, self.core.hub.address)
         self._lane = lane
-        self._signer = VoucherSigner(domain, self.reached.info.payee, SERVICE, figures.lane, self.core.signer)
+        self._signer = VoucherSigner(domain, self.reached.info.payee, STORAGE, figures.lane, self.core.signer)
         self._signed_before, self._owed_before = figures.signed, figures.owed()
 
     async def block(self, root: bytes, index: int, digest: bytes, length: int) -> bytes:
@@ -232,9 +231,9 @@ class Readers:
         await self._require(sum(amount for _, _, amount in plans) * MICRO)
         hub, account = self.core.hub, self.core.account
         transactions: list[Any] = [
-            hub.top_up(reader.reached.info.payee, SERVICE, lane.figures.lane, amount)
+            hub.top_up(reader.reached.info.payee, STORAGE, lane.figures.lane, amount)
             if lane is not None
-            else hub.open_lane(reader.reached.info.payee, SERVICE, account, amount)
+            else hub.open_lane(reader.reached.info.payee, STORAGE, account, amount)
             for reader, lane, amount in plans
         ]
         receipts = await self.core.chain.send_many(transactions, self.core.signer)
@@ -248,7 +247,7 @@ class Readers:
                 self.core.chain_id,
                 hub.address,
                 reader.reached.info.payee,
-                SERVICE,
+                STORAGE,
                 event.lane,
                 deposit=amount,
                 price=reader.price,
@@ -266,11 +265,11 @@ class Readers:
 
     async def _held(self, reader: NodeReader) -> HeldLane | None:
         """A lane of ours to that node, its deposit as the chain has it now."""
-        held = self.core.lanes.hold(self.core.chain_id, self.core.hub.address, reader.reached.info.payee, SERVICE)
+        held = self.core.lanes.hold(self.core.chain_id, self.core.hub.address, reader.reached.info.payee, STORAGE)
         if held is None:
             return None
         figures = held.figures
-        lane = await self.core.chain.read(self.core.hub.lane_of(reader.reached.info.payee, SERVICE, figures.lane))
+        lane = await self.core.chain.read(self.core.hub.lane_of(reader.reached.info.payee, STORAGE, figures.lane))
         if lane.payer != self.core.account or lane.thawing:
             held.close()
             return None

@@ -10,19 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from blackhole.errors import IntegrityError
-from blackhole.protocol import INLINE_MAX
+from blackhole.protocol import INLINE_MAX, PACK_UNIT
 from blackhole.storage.encryption import Buffer, ObjectKeys, new_object_key, new_salt, seal, unseal
 from blackhole.storage.ipfs.cid import Cid
 from blackhole.storage.manifest import InlineManifest, ManifestBlock, PackedManifest
 from blackhole.storage.profiles import TAG
-
-PACK_UNIT: Final = 64 << 10
-"""bytes of a chunk's ciphertext in a pack."""
-PACKED_BELOW: Final = 1 << 20
-"""bytes. Objects from this size on get segments of their own."""
 
 _PAYLOAD = PACK_UNIT - TAG
 

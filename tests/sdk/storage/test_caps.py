@@ -7,8 +7,9 @@ from base64 import b32decode, b32encode
 
 import pytest
 from blackhole.errors import CapError
+from blackhole.protocol import CAP_MAX
 from blackhole.storage.blocks import BlockList
-from blackhole.storage.caps import MAX_LENGTH, ReadCap, RepairCap, VerifyCap, parse_cap, read_cap, repair_cap
+from blackhole.storage.caps import ReadCap, RepairCap, VerifyCap, parse_cap, read_cap, repair_cap
 from blackhole.storage.ipfs.cid import BLAKE3, DAG_CBOR, RAW, Cid
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +33,7 @@ def caps() -> st.SearchStrategy[ReadCap | RepairCap | VerifyCap]:
 
 @given(caps())
 def test_a_cap_survives_its_text(cap: ReadCap | RepairCap | VerifyCap) -> None:
-    assert len(cap.text) <= MAX_LENGTH
+    assert len(cap.text) <= CAP_MAX
     assert cap.text.startswith("bh1")
     assert parse_cap(cap.text) == cap
     assert parse_cap(f" {cap.text}\n", chain_id=cap.chain_id) == cap

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from blackhole.errors import IntegrityError
-from blackhole.protocol import BLOCK, SEGMENT
+from blackhole.protocol import BLOCK, PACKED_BELOW, SEGMENT
 from blackhole.storage.blocks import BlockList
 from blackhole.storage.encryption import ObjectKeys
 from blackhole.storage.ipfs import dag_cbor
@@ -26,7 +26,6 @@ from blackhole.storage.profiles import PROFILES
 from blackhole.storage.segment import encode_segment
 from blackhole.storage.segment_read import decode_segment
 from blackhole.storage.small import (
-    PACKED_BELOW,
     open_pack_key,
     pack_objects,
     read_inline,

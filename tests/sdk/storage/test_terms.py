@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from blackhole.errors import InputError, IntegrityError, NodeRefused
-from blackhole.storage.grants import MAX_LINKS, GrantChain, ReadGrant
+from blackhole.protocol import GRANT_LINKS_MAX
+from blackhole.storage.grants import GrantChain, ReadGrant
 from blackhole.storage.terms import (
     Change,
     MarketDomain,
@@ -231,7 +232,7 @@ def test_a_grant_of_another_market_or_chain_is_refused() -> None:
 def test_malformed_grants_are_refused() -> None:
     good = chain((grant(), OWNER)).encode()
     assert len(good) == 158
-    for malformed in (b"", good[:-1], good + b"\0", good * (MAX_LINKS + 1)):
+    for malformed in (b"", good[:-1], good + b"\0", good * (GRANT_LINKS_MAX + 1)):
         with pytest.raises(IntegrityError):
             GrantChain.decode(malformed)
 

@@ -8,10 +8,10 @@ from blackhole.chain.bindings.payment_hub import LaneOpened
 from blackhole.chain.bindings.stake_manager import Faulted
 from blackhole.client import AsyncBlackhole
 from blackhole.devnet.demo import reads
-from blackhole.devnet.demo.stage import STORAGE, Stage
+from blackhole.devnet.demo.stage import Stage
 from blackhole.errors import NodeRefused
 from blackhole.escrow.vouchers import VoucherDomain, VoucherSigner
-from blackhole.protocol import BPS, MISS_STEP
+from blackhole.protocol import BPS, MISS_STEP, STORAGE
 from blackhole.storage.directory import Reached
 from blackhole.storage.lane_book import cost_micro
 

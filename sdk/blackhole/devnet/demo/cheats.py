@@ -36,7 +36,7 @@ from blackhole.node.folder import NodeFolder
 from blackhole.node.logs import configure
 from blackhole.node.storage.pieces import PieceStore
 from blackhole.paths import Home
-from blackhole.protocol import BLOCK, LEAF, MICRO
+from blackhole.protocol import BLOCK, LEAF, MICRO, STORAGE
 from blackhole.storage.agreement_tree import AgreementTree, Piece
 from blackhole.storage.blake3_tree import ChunkTree
 from blackhole.storage.blocks import BlockList
@@ -49,7 +49,6 @@ from blackhole.storage.rows import RowBuffer
 from blackhole.storage.sum_tree import Found, encode_path
 from blackhole.storage.transport import Transport
 
-STORAGE = 1
 ANSWER_GAS = 1_000_000
 """Gas limit of a dishonest proof; a refused one uses less."""
 LANE_MICRO = 10_000

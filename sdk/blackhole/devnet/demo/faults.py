@@ -7,8 +7,8 @@ from collections import defaultdict
 from blackhole.chain.bindings.stake_manager import Faulted as StakeFaulted
 from blackhole.chain.bindings.storage_market import Missed
 from blackhole.devnet.demo.report import six
-from blackhole.devnet.demo.stage import STORAGE, Stage
-from blackhole.protocol import BPS, MISS_END, MISS_STEP
+from blackhole.devnet.demo.stage import Stage
+from blackhole.protocol import BPS, MISS_END, MISS_STEP, STORAGE
 
 
 async def ten_misses(stage: Stage) -> None:

@@ -14,11 +14,11 @@ from blackhole.chain.bindings.storage_market import Changed
 from blackhole.chain.values import ZERO, Address, address
 from blackhole.client import AsyncBlackhole
 from blackhole.devnet.demo.report import six
-from blackhole.devnet.demo.stage import STORAGE, Stage
+from blackhole.devnet.demo.stage import Stage
 from blackhole.devnet.genesis import OWNER, PAYER, TREASURY, USERS
 from blackhole.errors import Reverted
 from blackhole.node.config import change
-from blackhole.protocol import EXIT, MICRO
+from blackhole.protocol import EXIT, MICRO, STORAGE
 
 
 async def leave(stage: Stage) -> None:

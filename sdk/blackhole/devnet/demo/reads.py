@@ -13,10 +13,10 @@ from blackhole.chain.bindings.payment_hub import LaneOpened
 from blackhole.cli.output import size
 from blackhole.devnet.demo.ledger import credits_of
 from blackhole.devnet.demo.report import six
-from blackhole.devnet.demo.stage import STORAGE, Stage
+from blackhole.devnet.demo.stage import Stage
 from blackhole.devnet.demo.store import sha256
 from blackhole.errors import NodeRefused
-from blackhole.protocol import MICRO
+from blackhole.protocol import MICRO, STORAGE
 from blackhole.storage.agreement_tree import PieceList
 from blackhole.storage.lane_book import cost_micro
 

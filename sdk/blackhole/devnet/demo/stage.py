@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 120.0
 """Seconds a claim may take to come true. Only a failing one takes long; a machine may be slow."""
-STORAGE = 1
-"""Service id of storage."""
 
 
 @dataclass

@@ -12,8 +12,8 @@ from blackhole.chain.bindings.storage_market import Drawn, Proven, Settled
 from blackhole.cli.output import size
 from blackhole.devnet.demo.ledger import Entry
 from blackhole.devnet.demo.report import six
-from blackhole.devnet.demo.stage import STORAGE, Stage
-from blackhole.protocol import MICRO
+from blackhole.devnet.demo.stage import Stage
+from blackhole.protocol import MICRO, STORAGE
 
 PERIODS = 40
 """How long the object is stored: the demo lasts about thirty periods."""

@@ -16,13 +16,11 @@ from blackhole.chain.bindings.storage_market import StorageMarket
 from blackhole.chain.values import Block, address
 from blackhole.errors import ChainError
 from blackhole.node.logs import Log
+from blackhole.protocol import STORAGE
 
 if TYPE_CHECKING:
     from blackhole.chain.client import Chain
     from blackhole.network import Network
-
-SERVICE = 1
-"""Id of storage in the catalog."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -162,7 +160,7 @@ class ChainWatch:
         if fresh:
             await self.refresh()
         at = self.final.number
-        call = self.hub.lane_of(address(self.payee), SERVICE, lane)
+        call = self.hub.lane_of(address(self.payee), STORAGE, lane)
         final, latest = await asyncio.gather(self.chain.read(call, at=at), self.chain.read(call, at=self.latest.number))
         view = None
         if int(final.payer, 16):

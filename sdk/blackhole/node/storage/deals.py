@@ -17,14 +17,14 @@ from blackhole.chain.signers import Signer
 from blackhole.errors import IntegrityError
 from blackhole.node.config import Config
 from blackhole.node.logs import Log
-from blackhole.node.storage.chainwatch import SERVICE, ChainWatch
+from blackhole.node.storage.chainwatch import ChainWatch
 from blackhole.node.storage.pieces import PieceStore
 from blackhole.node.storage.recorder import Recorder
 from blackhole.node.storage.refusal import Refusal
 from blackhole.node.storage.staging import LEAVES_PER_GIB, Staging
 from blackhole.node.storage.state import Deal, State
 from blackhole.node.storage.steps import Step
-from blackhole.protocol import QUOTE_VALID, START_LEAD
+from blackhole.protocol import QUOTE_VALID, START_LEAD, STORAGE
 from blackhole.storage.agreement_tree import Piece, PieceList
 from blackhole.storage.terms import Change, MarketDomain, Quote, Terms
 
@@ -90,7 +90,7 @@ class Deals:
             node=self.watch.node,
             payer=payer,
             payee=self.watch.payee,
-            service=SERVICE,
+            service=STORAGE,
             leaves=leaves,
             rate=price(leaves, settings.price_wei_per_gib_period),
             egress=settings.egress_micro_per_mib,
@@ -233,8 +233,8 @@ class Deals:
         capacity = self.config.storage.capacity_gib * LEAVES_PER_GIB
         if self.state.promised_leaves + growth > capacity:
             raise _conflict("capacity", "The node's capacity is promised.", "Choose another node.")
-        stake = await self.watch.chain.read(self.watch.stakes.stake_of(self.watch.node, SERVICE))
-        service = await self.watch.chain.read(self.watch.catalog.service(SERVICE))
+        stake = await self.watch.chain.read(self.watch.stakes.stake_of(self.watch.node, STORAGE))
+        service = await self.watch.chain.read(self.watch.catalog.service(STORAGE))
         free = stake.active - stake.reserved - stake.frozen
         unopened = sum(deal.promised - (deal.leaves if deal.opened else 0) for deal in self.state.deals.values())
         needed = (unopened + growth) * service.collateral_per_leaf

@@ -23,7 +23,7 @@ from blackhole.node.setup import make_manifest
 from blackhole.node.storage import metrics
 from blackhole.node.storage.api.routes import Routes
 from blackhole.node.storage.api.server import Server
-from blackhole.node.storage.chainwatch import SERVICE, ChainWatch
+from blackhole.node.storage.chainwatch import ChainWatch
 from blackhole.node.storage.copies import ListCopies
 from blackhole.node.storage.deals import Deals
 from blackhole.node.storage.follow import Follower
@@ -39,6 +39,7 @@ from blackhole.node.storage.settler import Settler
 from blackhole.node.storage.staging import Staging
 from blackhole.node.storage.state import State
 from blackhole.paths import Home, write_private
+from blackhole.protocol import STORAGE
 from blackhole.storage.node_manifest import NodeManifest
 from blackhole.storage.terms import MarketDomain
 
@@ -258,9 +259,9 @@ class StoragePlugin:
         self.manifest = made
         capacity = settings.capacity_gib if settings.accept else 0
         wanted = (settings.price_wei_per_gib_period, capacity, settings.region)
-        offer = await self.chain.read(registry.offer_of(node, SERVICE))
+        offer = await self.chain.read(registry.offer_of(node, STORAGE))
         if (offer.price, offer.capacity, offer.region) != wanted:
-            await self.sender.send(registry.set_offer(node, SERVICE, *wanted), "offer")
+            await self.sender.send(registry.set_offer(node, STORAGE, *wanted), "offer")
             self.log.info("offer published", price_wei=str(wanted[0]), capacity_gib=capacity)
 
     # ------------------------------------------------------------------------------------------------ status

@@ -13,7 +13,7 @@ from blackhole.chain.values import address
 from blackhole.errors import IntegrityError, NodeRefused
 from blackhole.escrow.vouchers import VoucherDomain, VoucherVerifier
 from blackhole.node.config import Config
-from blackhole.node.storage.chainwatch import SERVICE, ChainWatch, LaneView
+from blackhole.node.storage.chainwatch import ChainWatch, LaneView
 from blackhole.node.storage.metering import Allowance, LaneAccount, cost_micro
 from blackhole.node.storage.pieces import PieceStore
 from blackhole.node.storage.recorder import Recorder
@@ -21,6 +21,7 @@ from blackhole.node.storage.refusal import Refusal
 from blackhole.node.storage.scope import Scopes
 from blackhole.node.storage.state import State
 from blackhole.node.storage.steps import Step
+from blackhole.protocol import STORAGE
 
 if TYPE_CHECKING:
     from blackhole.storage.grants import GrantChain
@@ -73,7 +74,7 @@ class Reads:
             raise Refusal(
                 402, "unknown_lane", f"There is no lane {lane} to this node at a final block.",
                 hint="Open one to the node's payee for service 1, or wait until it is final.",
-                data={"lane": lane, "payee": self.watch.payee, "service": SERVICE},
+                data={"lane": lane, "payee": self.watch.payee, "service": STORAGE},
             )  # fmt: skip
         price = self.config.storage.egress_micro_per_mib
         account = self.state.lanes.setdefault(lane, LaneAccount(lane, price))
@@ -107,7 +108,7 @@ class Reads:
         if verifier is None:
             if len(self._verifiers) >= VERIFIERS:
                 self._verifiers.pop(next(iter(self._verifiers)))
-            verifier = VoucherVerifier(self.hub, address(self.watch.payee), SERVICE, lane, *map(address, signers))
+            verifier = VoucherVerifier(self.hub, address(self.watch.payee), STORAGE, lane, *map(address, signers))
             self._verifiers[lane, *signers] = verifier
         try:
             return verifier.verify(row)
@@ -153,7 +154,7 @@ class Reads:
             402, "payment_required", "Reads are paid: show a lane and its voucher, or a grant.",
             hint="Open a lane to the node's payee for service 1.",
             data={
-                "payee": self.watch.payee, "service": SERVICE, "egress_micro_per_mib": price,
+                "payee": self.watch.payee, "service": STORAGE, "egress_micro_per_mib": price,
                 "missing_micro": cost_micro(count, price),
             },
         )  # fmt: skip

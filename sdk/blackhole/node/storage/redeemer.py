@@ -5,12 +5,13 @@ from __future__ import annotations
 from blackhole.chain.values import address
 from blackhole.node.config import Config
 from blackhole.node.logs import Log
-from blackhole.node.storage.chainwatch import SERVICE, ChainWatch
+from blackhole.node.storage.chainwatch import ChainWatch
 from blackhole.node.storage.deals import Deals
 from blackhole.node.storage.metering import LaneAccount
 from blackhole.node.storage.sender import Sender
 from blackhole.node.storage.state import State
 from blackhole.node.storage.steps import Step
+from blackhole.protocol import STORAGE
 
 REDEEMED_TOGETHER = 200
 """Vouchers in one redemption: about 2.5M gas."""
@@ -76,7 +77,7 @@ class Redeemer:
         if not rows:
             return
         await self.deals.record(Step.REDEEMING, lanes=list(rows))
-        tx = self.watch.hub.redeem(address(self.watch.payee), SERVICE, b"".join(row for _, row in rows.values()))
+        tx = self.watch.hub.redeem(address(self.watch.payee), STORAGE, b"".join(row for _, row in rows.values()))
         before = sum(self._claimed.get(lane, 0) for lane in rows)
         receipt = await self.sender.send(tx, "redeem")
         for lane in rows:

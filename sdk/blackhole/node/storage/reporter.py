@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from blackhole.errors import Reverted
 from blackhole.node.logs import Log
-from blackhole.node.storage.chainwatch import SERVICE, ChainWatch
+from blackhole.node.storage.chainwatch import ChainWatch
 from blackhole.node.storage.deals import OPEN_STATES
 from blackhole.node.storage.prover import Turns
 from blackhole.node.storage.sender import Sender
+from blackhole.protocol import STORAGE
 
 NODES_TOGETHER = 200
 """Nodes read in one batch."""
@@ -45,7 +46,7 @@ class Reporter:
         waiting = False
         cursor = 0
         while drawn:
-            page = await self.watch.chain.read(self.watch.registry.nodes_of(SERVICE, cursor, NODES_TOGETHER))
+            page = await self.watch.chain.read(self.watch.registry.nodes_of(STORAGE, cursor, NODES_TOGETHER))
             nodes = [node for node in page[0] if node != self.watch.node]
             ledgers = await read([market.ledger_of(node) for node in nodes])
             for node, ledger in zip(nodes, ledgers, strict=True):

@@ -22,8 +22,7 @@ from blackhole.protocol import BLOCK, LEAF, START_LEAD
 from blackhole.storage.blocks import BlockList
 from blackhole.storage.ipfs.store import BlockNotFound
 
-LEAVES_PER_GIB = 2**20
-"""KiB in a GiB."""
+LEAVES_PER_GIB = 2**30 // LEAF
 
 
 class Staging:

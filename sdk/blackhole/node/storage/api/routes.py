@@ -14,7 +14,7 @@ from blackhole.node.storage.api.server import answer
 from blackhole.node.storage.copies import LIST_BYTES
 from blackhole.node.storage.quotas import Permit
 from blackhole.node.storage.refusal import Refusal, malformed
-from blackhole.protocol import LEAF
+from blackhole.protocol import LEAF, VOUCHER_ROW
 from blackhole.storage.blocks import BlockList
 from blackhole.storage.proofs import prove_chunk
 
@@ -25,7 +25,6 @@ BODY_SECONDS = 30.0
 """An upload that sends nothing for so long is given up."""
 
 LIST_TYPE = "application/vnd.ipld.dag-cbor"
-VOUCHER_BYTES = 74
 PIECE_SEGMENTS = 2**32
 LANES = 2**32 - 1
 
@@ -173,7 +172,7 @@ class Routes:
             lane = _header_number(request, "Blackhole-Lane")
             row = None
             if "Blackhole-Voucher" in request.headers:
-                row = fields.from_hex(request.headers["Blackhole-Voucher"], VOUCHER_BYTES, "Blackhole-Voucher")
+                row = fields.from_hex(request.headers["Blackhole-Voucher"], VOUCHER_ROW, "Blackhole-Voucher")
             account = await plugin.reads.by_lane(lane, row, length)
         elif "Blackhole-Grant" in request.headers:
             grant = signed.parse_grant(request.headers["Blackhole-Grant"])
@@ -234,7 +233,7 @@ class Routes:
         """POST /v1/lanes/{lane}: a voucher without a read, for what came last."""
         number = fields.path_number(request, "lane", LANES)
         body = await fields.json_body(request, 4096)
-        account = await self.plugin.reads.by_lane(number, fields.hexadecimal(body, "voucher", VOUCHER_BYTES), 0)
+        account = await self.plugin.reads.by_lane(number, fields.hexadecimal(body, "voucher", VOUCHER_ROW), 0)
         return answer(
             {
                 "lane": number,
