@@ -144,7 +144,7 @@ class StorageCore:
         """Brings pieces into agreements the account has."""
         from blackhole.storage.joining import Additions
 
-        return Additions(self, self.desk)
+        return Additions(self.desk)
 
     @cached_property
     def opening(self) -> asyncio.Lock:

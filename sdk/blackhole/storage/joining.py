@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blackhole.errors import NodeRefused
+from blackhole.errors import BlackholeError, NodeRefused
 from blackhole.storage.agreement_tree import Piece
 from blackhole.storage.changes import ChangeDesk, Draft, Seen
 from blackhole.storage.inventory import agreements_of
@@ -60,20 +60,22 @@ class Addition:
         rate: wei a period for all of them.
         reserve: wei set aside for replacing them.
         quote: the node's quote and signature for them, as it sent them.
-        signed: told of the Change, the node's signature and what of its prepaid is this addition's, before it is sent.
+        signed: journals the Change, the node's signature and what of its prepaid is this addition's, before it is sent.
         joined: whether they are in the agreement.
         transaction: the one that brought them in, if it was sent here.
         paid: whether its gas counts here: it does for one of those it brought in.
+        unrecorded: whether its journal could not be written: then nobody takes it along.
     """
 
     pieces: tuple[Piece, ...]
     rate: int
     reserve: int
     quote: tuple[Mapping[str, Any], str] | None
-    signed: Callable[[Change, bytes, int], Awaitable[None]]
+    signed: Callable[[Change, bytes, int], Awaitable[None]] | None = None
     joined: bool = False
     transaction: Receipt | None = None
     paid: bool = False
+    unrecorded: bool = False
 
     def cost(self, place: Place) -> int:
         """wei it adds to the lock."""
@@ -116,8 +118,7 @@ class Additions:
     """Additions on their way. Whoever has an agreement's turn takes all along that wait for it: puts that run side by
     side share a Change."""
 
-    def __init__(self, core: StorageCore, desk: ChangeDesk) -> None:
-        self._core = core
+    def __init__(self, desk: ChangeDesk) -> None:
         self._desk = desk
         self._lines: dict[int, list[Addition]] = {}
 
@@ -165,8 +166,8 @@ class Additions:
             now = seen.agreement
             if now.status != OPEN or not now.leaves or place != Place(place.id, first_paid(now, seen.period), now.end):
                 raise CannotJoin
-            batch = [each for each in waiting() if not each.joined]
-            return self._draft(place, seen, batch)
+            batch = [each for each in waiting() if not each.joined and (each is own or not each.unrecorded)]
+            return _draft(place, seen, own, batch)
 
         done = await self._desk.change(reached, place.id, draft)
         if done is not None:
@@ -174,28 +175,37 @@ class Additions:
             for each in batch:
                 each.joined, each.transaction = True, done[1]
 
-    def _draft(self, place: Place, seen: Seen, batch: list[Addition]) -> Draft:
-        now = seen.agreement
-        added = [piece for each in batch for piece in each.pieces]
-        listed = seen.pieces.changed(added)
-        change = Change(
-            id=place.id,
-            root=listed.root,
-            pieces=listed.digest(),
-            leaves=listed.leaves,
-            rate=now.rate + sum(each.rate for each in batch),
-            end=now.end,
-            prepaid=sum(each.cost(place) for each in batch),
-            nonce=now.nonce,
-            last_period=seen.period,
-        )
 
-        async def signed(change: Change, signature: bytes) -> bool:
-            journals = (each.signed(change, signature, each.cost(place)) for each in batch)
-            failed = [each for each in await asyncio.gather(*journals, return_exceptions=True) if each is not None]
-            if failed and len(batch) == 1:
-                raise failed[0]
-            # A put was stopped meanwhile and left the line: once more without it.
-            return not failed
+def _draft(place: Place, seen: Seen, own: Addition, batch: list[Addition]) -> Draft:
+    """A Change that brings the batch in, as `own` and the others that wait beside it."""
+    now = seen.agreement
+    added = [piece for each in batch for piece in each.pieces]
+    listed = seen.pieces.changed(added)
+    change = Change(
+        id=place.id,
+        root=listed.root,
+        pieces=listed.digest(),
+        leaves=listed.leaves,
+        rate=now.rate + sum(each.rate for each in batch),
+        end=now.end,
+        prepaid=sum(each.cost(place) for each in batch),
+        nonce=now.nonce,
+        last_period=seen.period,
+    )
 
-        return Draft(change, added, quote=batch[0].quote if len(batch) == 1 else None, signed=signed)
+    async def journal(each: Addition, signature: bytes) -> None:
+        if each.signed is None:
+            return
+        try:
+            await each.signed(change, signature, each.cost(place))
+        except BlackholeError:
+            # Its put was stopped meanwhile, or has no room left: once more without it.
+            each.unrecorded = True
+            if each is own:
+                raise
+
+    async def signed(_: Change, signature: bytes) -> bool:
+        await asyncio.gather(*(journal(each, signature) for each in batch))
+        return not any(each.unrecorded for each in batch)
+
+    return Draft(change, added, quote=batch[0].quote if len(batch) == 1 else None, signed=signed)

@@ -238,12 +238,9 @@ class Renewal:
 
     async def _join(self, move: _Move, place: Place) -> None:
         assert move.held.reached is not None
-
-        async def signed(change: Change, signature: bytes, cost: int) -> None:
-            pass  # a renewal that is interrupted sees from the chain how far it came
-
+        # Nothing is journalled: a renewal that was interrupted sees from the chain how far it came.
         quote = (move.offer.row, move.offer.signature)
-        addition = Addition(move.pieces.pieces, move.offer.rate, move.reserve, quote, signed)
+        addition = Addition(move.pieces.pieces, move.offer.rate, move.reserve, quote)
         try:
             await self.core.additions.join(move.held.reached, place, addition)
         except CannotJoin:

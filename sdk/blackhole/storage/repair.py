@@ -42,7 +42,7 @@ from blackhole.storage.repair_order import Repaired, RepairOrder, Replacement
 from blackhole.storage.segment_read import ShardRebuilder
 from blackhole.storage.status import examine, lists_of, roots_of
 from blackhole.storage.sum_tree import encode_path
-from blackhole.storage.terms import Change, Terms, Upload
+from blackhole.storage.terms import Terms, Upload
 from blackhole.storage.types import RepairQuote
 from blackhole.units import format_tokens
 
@@ -316,11 +316,7 @@ class Repair:
     async def _join_own(self, offered: Offered, listed: PieceList, place: Place) -> bool:
         """Bring the slot into an agreement the owner has with its new node; False if that cannot be now."""
         rate = -(-offered.rate * listed.leaves // offered.leaves)
-
-        async def signed(change: Change, signature: bytes, cost: int) -> None:
-            pass  # a repair that is interrupted finds the shard where it is
-
-        addition = Addition(listed.pieces, rate, 0, (offered.row, offered.signature), signed)
+        addition = Addition(listed.pieces, rate, 0, (offered.row, offered.signature))
         await self.core.require_funds(addition.cost(place))
         try:
             await self.core.additions.join(offered.reached, place, addition)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from agreements import agreements, changed, opened_by, period, proven, settled
+from blackhole.chain.values import Receipt
 from blackhole.devnet.handle import Devnet
+from blackhole.storage.changes import ChangeDesk
 from blackhole.storage.lane_book import MIB
+from blackhole.storage.terms import Change
 from blackhole.storage.types import StoredObject
 from storage_accounts import Account
 
@@ -140,3 +145,36 @@ def test_renewing_one_object_moves_it_and_neither_extends_nor_charges_the_others
     assert (by_name["two"].end, by_name["one"].agreements) == (two.end + 15, one.agreements)
     for stored, data in ((one, first), (two, second), (three, third)):
         assert storage.get(stored.cap).data == data
+
+
+def test_who_loses_a_race_drafts_anew_over_the_other_ones_list(
+    payer: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = put(payer, "first")
+    # The same account on another machine: another home, so only the agreement's nonce is between them.
+    elsewhere = Account(tmp_path / "elsewhere", payer.key_file, payer.network)
+    theirs: list[tuple[StoredObject, bytes]] = []
+    submit, once = ChangeDesk.submit, asyncio.Lock()
+
+    async def late(self: ChangeDesk, change: Change, signature: bytes, until: float) -> Receipt | None:
+        if self is payer.client.storage._core.desk:
+            async with once:
+                if not theirs:
+                    theirs.append(await asyncio.to_thread(put, elsewhere, "theirs"))
+        return await submit(self, change, signature, until)
+
+    monkeypatch.setattr(ChangeDesk, "submit", late)
+    before = payer.client.escrow.balance()
+    try:
+        own, data = put(payer, "own", 2 * MIB)
+    finally:
+        elsewhere.release()
+    ((other, others),) = theirs
+    assert first.agreements == own.agreements == other.agreements
+    assert len(opened_by(payer)) == 10
+    assert before - payer.client.escrow.balance() == own.cost + other.cost
+    assert all(len(changed(payer, each)) == 2 for each in first.agreements)
+    rates = sum(each.quote.rate for each in (first, own, other))
+    assert sum(agreement.rate for agreement in agreements(payer, first.agreements)) == rates
+    assert payer.client.storage.get(own.cap).data == data
+    assert payer.client.storage.get(other.cap).data == others
