@@ -133,10 +133,9 @@ async def take(core: StorageCore, payer: str, ids: Iterable[int] | None = None) 
         return Held(identity, agreement, pieces, node, None, time.monotonic() - began)
 
     held = await asyncio.gather(*(ask(identity, agreement) for identity, agreement in live))
-    held = await asyncio.gather(*(_from_copies(core, each, by_node.values()) for each in held))
     places: dict[bytes, list[Held]] = {}
     for each in sorted(held, key=lambda each: each.seconds):
-        for piece in each.pieces.pieces if each.pieces is not None and each.told else ():
+        for piece in each.pieces.pieces if each.pieces is not None else ():
             places.setdefault(piece.root, []).append(each)
     return Inventory(
         clock.period,
@@ -158,12 +157,16 @@ async def listed_pieces(node: Reached, identity: int, agreement: Agreement) -> P
     return pieces
 
 
-async def _from_copies(core: StorageCore, held: Held, nodes: Iterable[Reached]) -> Held:
-    """With the list from a copy, where the node does not tell (any more)."""
-    if held.pieces is not None or not held.agreement.leaves:
-        return held
-    others = [node for node in nodes if node.info.id != held.node]
-    return replace(held, pieces=await find(core, held.id, held.agreement, others))
+async def from_copies(core: StorageCore, inventory: Inventory) -> Inventory:
+    """The inventory with the lists of silent and lost nodes filled in, where a copy has the root the chain knows."""
+    answering = [each.reached for each in inventory.held if each.told and each.reached is not None]
+
+    async def one(held: Held) -> Held:
+        if held.pieces is not None or not held.agreement.leaves:
+            return held
+        return replace(held, pieces=await find(core, held.id, held.agreement, answering))
+
+    return replace(inventory, held=tuple(await asyncio.gather(*map(one, inventory.held))))
 
 
 async def copy_lists(core: StorageCore, agreements: Iterable[str]) -> None:

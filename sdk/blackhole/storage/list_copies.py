@@ -42,14 +42,12 @@ async def spread(core: StorageCore, held: Sequence[Held]) -> None:
     await asyncio.gather(*(one(at, each) for at, each in enumerate(known)))
 
 
-async def find(
-    core: StorageCore, identity: int, agreement: Agreement, nodes: Iterable[Reached | None]
-) -> PieceList | None:
+async def find(core: StorageCore, identity: int, agreement: Agreement, nodes: Iterable[Reached]) -> PieceList | None:
     """The list under the root the chain has, from here or from any of `nodes`; None when nobody has it."""
     kept = await asyncio.to_thread(core.kept_list, identity)
     if kept is not None and (found := _checked(kept, agreement)) is not None:
         return found
-    asked = [asyncio.create_task(_ask(node, identity, agreement)) for node in nodes if node is not None]
+    asked = [asyncio.create_task(_ask(node, identity, agreement)) for node in nodes]
     try:
         for answer in asyncio.as_completed(asked):
             if (found := await answer) is not None:

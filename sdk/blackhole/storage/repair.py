@@ -33,7 +33,7 @@ from blackhole.storage.agreement_tree import Piece, PieceList
 from blackhole.storage.blocks import block_digest
 from blackhole.storage.caps import ReadCap, RepairCap, repair_cap
 from blackhole.storage.get import ObjectReader, price_of
-from blackhole.storage.inventory import infer
+from blackhole.storage.inventory import from_copies, infer
 from blackhole.storage.joining import Addition, CannotJoin, Place, places
 from blackhole.storage.manifest import SegmentsManifest
 from blackhole.storage.masking import ShardMasks
@@ -113,7 +113,8 @@ class Repair:
         manifest = await reader.manifest()
         if not isinstance(manifest, SegmentsManifest):
             raise IntegrityError("Only objects in segments have shards to repair.")
-        reader.inventory = infer(reader.inventory, lists_of(self.cap.piece, manifest))
+        known = infer(reader.inventory, lists_of(self.cap.piece, manifest))
+        reader.inventory = await from_copies(self.core, known)
         return manifest
 
     async def quote(self) -> RepairQuote:

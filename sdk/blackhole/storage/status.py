@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from blackhole.errors import BlackholeError, IntegrityError, NodeRefused
 from blackhole.storage.agreement_tree import Piece, PieceList
 from blackhole.storage.get import ObjectReader
-from blackhole.storage.inventory import infer
+from blackhole.storage.inventory import from_copies, infer
 from blackhole.storage.manifest import PackedManifest, SegmentsManifest
 from blackhole.storage.proofs import verify_chunk
 from blackhole.storage.types import ObjectStatus, ShardStatus
@@ -48,7 +48,7 @@ async def _examine(
 ) -> ObjectStatus:
     if isinstance(manifest, SegmentsManifest):
         reader.inventory = infer(reader.inventory, lists_of(reader.cap.piece, manifest))
-    inventory = reader.inventory
+    reader.inventory = inventory = await from_copies(reader.core, reader.inventory)
     gate = asyncio.Semaphore(AUDITS_AT_ONCE)
     copies = await asyncio.gather(
         *(_copy(reader, held, reader.cap.piece) for held in inventory.places.get(reader.cap.piece.root, ()))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from blackhole.errors import BlackholeError, NodeError, NotYetChangeable, Reverted, StorageError
 from blackhole.storage.changes import Draft, Seen
 from blackhole.storage.get import ObjectReader
+from blackhole.storage.inventory import from_copies
 from blackhole.storage.manifest import SegmentsManifest
 from blackhole.storage.terms import Change
 
@@ -72,8 +73,9 @@ async def remove(core: StorageCore, cap: ReadCap, *, nodes: Collection[int] | No
     reader = await ObjectReader.open(core, cap)
     try:
         roots = await pieces_of(reader)
-        held = [each for each in holding(reader.inventory, roots) if nodes is None or each.node in nodes]
-        silent = [each for each in reader.inventory.held if each.silent and (nodes is None or each.node in nodes)]
+        inventory = await from_copies(core, reader.inventory)
+        held = [each for each in holding(inventory, roots) if nodes is None or each.node in nodes]
+        silent = [each for each in inventory.held if each.silent and (nodes is None or each.node in nodes)]
     finally:
         await reader.finish()
     changed: list[Change] = []
