@@ -80,8 +80,10 @@ def _summary(
     needed, wanted = (profile.k, profile.n) if profile else (1, max(1, len(rows)))
     groups = range(len(segments)) if segments else [-1]
     healthy = min(sum(row.segment == group and row.state == "healthy" for row in rows) for group in groups)
+    silent = {held.node for held in inventory.held if held.silent}
     readable = min(
-        sum(row.segment == group and row.state in {"healthy", "suspect"} for row in rows) for group in groups
+        sum(row.segment == group and row.state in {"healthy", "suspect"} and row.node not in silent for row in rows)
+        for group in groups
     )
     manifests = sum(row.segment == -1 and row.state in {"healthy", "suspect"} for row in rows)
     state = "full" if healthy >= wanted and manifests else "degraded"
