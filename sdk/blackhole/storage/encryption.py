@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hmac
 import os
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from blackhole.errors import IntegrityError, StorageError
@@ -120,12 +121,31 @@ class SegmentEncryptor(_SegmentCipher):
         """Encrypt chunk number `chunk` into `target`, which is 16 bytes longer. Releases the interpreter lock."""
         nonce = self._nonce(chunk)
         if self._used[chunk]:
-            raise StorageError(
-                f"chunk {chunk} was encrypted before with this salt",
-                hint="Begin the segment again with a fresh salt; take retries from the spool.",
-            )
+            raise self._twice(chunk)
         self._used[chunk] = 1
         self._aead.encrypt_into(nonce, plaintext, self._associated, target)
+
+    def encrypt_full(self, first: int, plaintext: memoryview, payload: int, targets: Sequence[memoryview]) -> None:
+        """`encrypt_into` for full chunks in a row, `first` and those behind it, each into its target: `payload` bytes
+        each of `plaintext`, which are all bytes of the segment. The last chunk is none of them."""
+        stop = first + len(targets)
+        if not 0 <= first <= stop < self.chunks:
+            raise IndexError(stop)
+        if any(self._used[first:stop]):
+            raise self._twice(self._used.index(1, first))
+        self._used[first:stop] = b"\x01" * len(targets)
+        encrypt, associated, start = self._aead.encrypt_into, self._associated, first * payload
+        for chunk, target in enumerate(targets, first):
+            nonce = (chunk << 8).to_bytes(12, "big")
+            encrypt(nonce, plaintext[start : start + payload], associated, target)
+            start += payload
+
+    @staticmethod
+    def _twice(chunk: int) -> StorageError:
+        return StorageError(
+            f"chunk {chunk} was encrypted before with this salt",
+            hint="Begin the segment again with a fresh salt; take retries from the spool.",
+        )
 
     def encrypt(self, chunk: int, plaintext: Buffer) -> bytes:
         """The ciphertext of a chunk."""

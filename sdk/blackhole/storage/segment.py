@@ -5,7 +5,7 @@ for nodes that were slow, retries, resumed puts. A lost spool means a fresh salt
 one.
 
 Memory: `workers` rows of n MiB, whatever the segment's size. Every step releases the interpreter lock, so two workers
-on two cores are close to twice as fast.
+on two cores are close to twice as fast (docs/adr/pipeline-speed.md).
 """
 
 from __future__ import annotations
@@ -109,15 +109,12 @@ class RowEncoder:
             return
         if not self._units:
             self._prepare()
-        encrypt, payload, last = encryptor.encrypt_into, layout.payload, layout.chunks - 1
         chunk = layout.row_stripes(row).start * layout.k
         for stripe, _ in enumerate(layout.row_stripes(row)):
             units = self._units[stripe]
-            if chunk + layout.k <= last:
-                for unit in units[: layout.k]:
-                    start = chunk * payload
-                    encrypt(chunk, plaintext[start : start + payload], unit)
-                    chunk += 1
+            if chunk + layout.k < layout.chunks:
+                encryptor.encrypt_full(chunk, plaintext, layout.payload, units)
+                chunk += layout.k
             else:
                 chunk = self._encrypt_units(chunk, layout, plaintext, encryptor, units)
             self._encode[stripe]()
@@ -181,10 +178,16 @@ class RowEncoder:
 
 class SegmentCoder:
     """`workers` row encoders of one profile, to be passed to segment after segment: their memory is made once. It
-    serves one segment at a time; a second one meanwhile raises RuntimeError."""
+    serves one segment at a time; a second one meanwhile raises RuntimeError.
+
+    Attributes:
+        encrypting: held while a row is encrypted. Encryption is many short calls, and each takes the interpreter lock
+            back: two workers at it would mostly wake each other up. One encrypts while the other masks and hashes.
+    """
 
     def __init__(self, profile: Profile, workers: int = 1) -> None:
         self.profile = profile
+        self.encrypting = threading.Lock()
         self.encoders = [RowEncoder(profile) for _ in range(max(1, workers))]
         self._busy = threading.Lock()
 
@@ -222,14 +225,16 @@ def encode_segment(
     if encryptor.chunks != layout.chunks:
         raise ValueError("the encryptor is of another segment")
     shards = range(layout.n)
+    used = coder or SegmentCoder(layout.profile, min(workers, layout.rows))
 
     def make(encoder: RowEncoder, row: int) -> EncodedRow:
-        encoder.encrypt(row, layout, view, encryptor)
+        with used.encrypting:
+            encoder.encrypt(row, layout, view, encryptor)
         if spool is not None:
             encoder.save(row, spool)
         return encoder.finish(row, layout, masks, shards)
 
-    return _rows(coder or SegmentCoder(layout.profile, min(workers, layout.rows)), layout, range(layout.rows), make)
+    return _rows(used, layout, range(layout.rows), make)
 
 
 def encode_spool(

@@ -21,7 +21,7 @@ from blackhole.storage.encryption import ObjectKeys, SegmentEncryptor
 from blackhole.storage.erasure import ErasureCode, IsalEngine, PlainEngine
 from blackhole.storage.layout import SegmentLayout
 from blackhole.storage.masking import ShardMasks, shard_mask_key
-from blackhole.storage.profiles import PROFILES, Profile
+from blackhole.storage.profiles import PROFILES, TAG, Profile
 from blackhole.storage.rows import RowBuffer
 from blackhole.storage.segment import SegmentCoder, Spool, encode_segment, encode_spool, shard_blocks
 from blackhole.storage.segment_read import RowDecoder, ShardRebuilder, decode_segment, rebuild_shards
@@ -445,14 +445,27 @@ def test_no_key_and_nonce_ever_encrypt_two_plaintexts(monkeypatch: pytest.Monkey
     assert recorder.calls > 12 * layout.chunks
 
 
-def test_a_second_encryption_with_one_salt_is_refused() -> None:
-    layout = SegmentLayout(PROFILES["dev"], 1000)
+@pytest.mark.parametrize("length", [1000, 1_000_000])
+def test_a_second_encryption_with_one_salt_is_refused(length: int) -> None:
+    layout = SegmentLayout(PROFILES["dev"], length)
     encryptor = KEYS.encryptor(0, SALT, layout.chunks)
-    list(encode_segment(bytes(1000), layout, encryptor, MASKS))
+    list(encode_segment(bytes(length), layout, encryptor, MASKS))
     with pytest.raises(StorageError, match="encrypted before"):
-        list(encode_segment(bytes(1000), layout, encryptor, MASKS))
+        list(encode_segment(bytes(length), layout, encryptor, MASKS))
     with pytest.raises(IndexError):
         SegmentEncryptor(bytes(32), b"", 1).encrypt(1, b"")
+
+
+def test_chunks_encrypted_in_a_row_are_those_encrypted_one_by_one_and_never_the_last() -> None:
+    plaintext = memoryview(content(4 * 100, b"run"))
+    one, run = (SegmentEncryptor(bytes(32), b"context", 4) for _ in range(2))
+    targets = [memoryview(bytearray(100 + TAG)) for _ in range(3)]
+    with pytest.raises(IndexError):
+        run.encrypt_full(2, plaintext, 100, targets[:2])
+    run.encrypt_full(1, plaintext, 100, targets[:2])
+    assert targets[:2] == [one.encrypt(chunk, plaintext[100 * chunk : 100 * chunk + 100]) for chunk in (1, 2)]
+    with pytest.raises(StorageError, match="chunk 1 was encrypted before"):
+        run.encrypt_full(0, plaintext, 100, targets)
 
 
 def test_secrets_stay_out_of_representations() -> None:
