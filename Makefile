@@ -50,7 +50,7 @@ test: setup ## contracts (forge, Ape, rule machines), SDK, node agents, the demo
 	@$(RUN)/python toolchain/run_tests.py $(GROUP) $(if $(ARGS),-- $(ARGS))
 
 std: setup ## profile std (20 of 40) end to end on 44 nodes: minutes, and 7 GiB of memory
-	@$(RUN)/python -m pytest -p no:ape_test -p no:cacheprovider --tb=short tests/std
+	@$(RUN)/python -m pytest -p no:ape_test -p no:cacheprovider --tb=short -s tests/std
 
 generate: setup ## write what is generated: constants, artifacts, bindings, reference pages
 	@$(RUN)/python toolchain/run_checks.py --generate
