@@ -26,7 +26,7 @@ PART = 256 * 2**10
 """bytes. Pieces are sent in parts of this size: what an upload holds in memory."""
 WORKERS = 2
 """Encoder threads."""
-ROWS_BYTES = 96 * 2**20
+ROWS_BYTES = 64 * 2**20
 """bytes of rows in all encoders: a profile of many shards gets by with one worker."""
 RESERVE = 64 * 2**20
 """bytes left free on the disk."""
