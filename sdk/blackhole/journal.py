@@ -7,9 +7,9 @@ whole or not at all.
 A last frame that a crash left unfinished is cut off when the journal is opened: it was never acknowledged. Damage
 anywhere else, a whole last frame included, is never repaired silently: `JournalError`, the file stays as it is.
 
-For tests, the environment variable `BLACKHOLE_CRASH_AT="<kind>:<step>[:<n>][:before|torn|after]"` kills the process
-with SIGKILL at the n-th time that step is written: before it, with half of its frame in the file, or (the default)
-right after its fsync.
+For tests, the environment variable `BLACKHOLE_CRASH_AT="<kind>:<step>[:<n>][:before|torn|after|interrupt]"` kills the
+process with SIGKILL at the n-th time that step is written: before it, with half of its frame in the file, or (the
+default) right after its fsync. With `interrupt` it gets a SIGINT there instead, as from Ctrl-C.
 """
 
 from __future__ import annotations
@@ -153,14 +153,14 @@ class Journal(Generic[StepT]):
         with self._mutex:
             crash = self._crash
             due = crash is not None and any(crash.reached(record.step) for record in records)
-            if due and crash is not None and crash.moment != "after":
+            if due and crash is not None and crash.moment in ("before", "torn"):
                 if crash.moment == "torn":
                     os.pwrite(self._file(), frame[: len(frame) // 2], self._size)
                     os.fsync(self._file())
                 _die()
             self._write(frame)
-            if due:
-                _die()
+            if due and crash is not None:
+                os.kill(os.getpid(), signal.SIGINT if crash.moment == "interrupt" else signal.SIGKILL)
 
     def records(self) -> list[Record[StepT]]:
         """Every record, oldest first."""
@@ -296,10 +296,10 @@ class _CrashPoint:
         for part in parts[2:]:
             if part.isdigit():
                 count = int(part)
-            elif part in ("before", "torn", "after"):
+            elif part in ("before", "torn", "after", "interrupt"):
                 moment = part
             else:
-                raise ValueError(f"{CRASH_VARIABLE}: {part!r} is neither a number nor before, torn, after")
+                raise ValueError(f"{CRASH_VARIABLE}: {part!r} is neither a number nor before, torn, after, interrupt")
         return cls(parts[1], count, moment)
 
     def reached(self, step: str) -> bool:

@@ -118,19 +118,14 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(payer: Account, tmp_p
     file = tmp_path / "file"
     file.write_bytes(os.urandom(24 * MIB))
     arguments = ("storage", "put", str(file), "--profile", "dev", "--periods", "20")
-    line, environment = command(payer, *arguments)
-    payer.release()
-    running = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    journals = payer.home / "journals"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(
-        b'"encoded"' in path.read_bytes() for path in journals.glob("put-*.journal")
-    ):
-        time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
-    assert running.returncode == 130, out + err
-    assert json.loads(out)["error"]["code"] == "interrupted"
+    # A background job of a shell ignores SIGINT and hands that on to what it starts.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        stopped = blackhole(payer, *arguments, BLACKHOLE_CRASH_AT="put:encoded:1:interrupt")
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+    assert stopped.returncode == 130, stopped.stdout + stopped.stderr
+    assert json.loads(stopped.stdout)["error"]["code"] == "interrupted"
     done = blackhole(payer, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     stored = json.loads(done.stdout)
