@@ -80,12 +80,11 @@ def _summary(
     needed, wanted = (profile.k, profile.n) if profile else (1, max(1, len(rows)))
     groups = range(len(segments)) if segments else [-1]
     healthy = min(sum(row.segment == group and row.state == "healthy" for row in rows) for group in groups)
+    # A node that missed proofs may still serve; one that is silent besides does not.
     silent = {held.node for held in inventory.held if held.silent}
-    readable = min(
-        sum(row.segment == group and row.state in {"healthy", "suspect"} and row.node not in silent for row in rows)
-        for group in groups
-    )
-    manifests = sum(row.segment == -1 and row.state in {"healthy", "suspect"} for row in rows)
+    serving = [row for row in rows if row.state == "healthy" or (row.state == "suspect" and row.node not in silent)]
+    readable = min(sum(row.segment == group for row in serving) for group in groups)
+    manifests = sum(row.segment == -1 for row in serving)
     state = "full" if healthy >= wanted and manifests else "degraded"
     if readable < needed or not manifests:
         state = "unreadable"
