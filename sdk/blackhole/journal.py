@@ -30,7 +30,7 @@ import orjson
 
 from blackhole.errors import DiskError, JournalError, JournalInUse, Json
 from blackhole.filelock import FileLock
-from blackhole.paths import open_private, private_folder, sync_folder
+from blackhole.paths import disk_errors, open_private, private_folder, sync_folder
 
 SCHEMA: Final = 1
 VERSION: Final = 1
@@ -87,12 +87,14 @@ class Journal(Generic[StepT]):
             raise JournalInUse(
                 f"the journal {path} is in use by {holder or 'another process'}", holder=pid, since=since
             )
+        fresh = not path.exists()
         try:
-            return cls._open_locked(path, kind, steps, lock)
-        except OSError as error:
-            lock.release()
-            raise DiskError.of(error, path) from error
+            with disk_errors(path):
+                return cls._open_locked(path, kind, steps, lock)
         except BaseException:
+            if fresh:  # a full disk: no half of a header stays
+                path.unlink(missing_ok=True)
+                lock.path.unlink(missing_ok=True)
             lock.release()
             raise
 

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 import zlib
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -247,6 +248,23 @@ def test_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pyt
         assert path.read_bytes() == whole
         journal.append(Step.SENT, nonce=2)
     assert [record["nonce"] for record in reopen(path)] == [1, 2]
+
+
+def test_a_journal_that_cannot_begin_leaves_no_file(tmp_path: Path, file_limit: Callable[[int | None], None]) -> None:
+    folder = tmp_path / "journals"
+    for most in (0, 20):
+        file_limit(most)
+        with pytest.raises(DiskFull):
+            Journal.open(folder / "a", "test", Step)
+        file_limit(None)
+        assert list(folder.iterdir()) == []
+    with Journal.open(folder / "a", "test", Step) as journal:
+        file_limit((folder / "a").stat().st_size + 10)
+        with pytest.raises(DiskFull):
+            journal.append(Step.SIGNED, nonce=1)
+        file_limit(None)
+        journal.append(Step.SENT, nonce=2)
+    assert [record["nonce"] for record in reopen(folder / "a")] == [2]
 
 
 STEP = textwrap.dedent("""

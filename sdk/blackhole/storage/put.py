@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackhole.errors import InputError
+from blackhole.errors import InputError, JournalInUse
 from blackhole.journal import Journal, Record
 from blackhole.storage import quotes
 from blackhole.storage.caps import ReadCap
@@ -48,21 +49,25 @@ class Put(PutDeals):
         journal = await asyncio.to_thread(Journal.open, cls._path(core, identity), KIND, PutStep)
         put = cls(core, source, options, journal, resumed=False)
         key = new_object_key()
-        await put._step(
-            PutStep.STARTED,
-            id=identity,
-            chain_id=core.chain_id,
-            market=core.market.address,
-            payer=core.account,
-            profile=profile.name,
-            periods=options.periods,
-            align=options.align,
-            identity=source.identity,
-            size=source.size,
-            name=options.name or source.name,
-            created=int(time.time()),
-            sealed=core.seal.close(key, KIND),
-        )
+        try:
+            await put._step(
+                PutStep.STARTED,
+                id=identity,
+                chain_id=core.chain_id,
+                market=core.market.address,
+                payer=core.account,
+                profile=profile.name,
+                periods=options.periods,
+                align=options.align,
+                identity=source.identity,
+                size=source.size,
+                name=options.name or source.name,
+                created=int(time.time()),
+                sealed=core.seal.close(key, KIND),
+            )
+        except BaseException:
+            journal.remove()  # nothing has begun
+            raise
         return put
 
     @staticmethod
@@ -82,13 +87,26 @@ class Put(PutDeals):
 
         for path in sorted(core.connection.home.journals.glob("put-*.journal")):
             # Other processes may be at their own files: only the journal of this one has to be free.
-            if not fits(Journal.peek(path, KIND, PutStep)):
+            records = Journal.peek(path, KIND, PutStep)
+            if not records:
+                cls._sweep(path)
+            if not fits(records):
                 continue
             journal = Journal.open(path, KIND, PutStep)
             if fits(journal.records()):
                 return journal
             journal.remove()  # it was done in the meantime, and gone: this one is empty
         return None
+
+    @staticmethod
+    def _sweep(path: Path) -> None:
+        """Remove the journal of a put that was killed before it had begun."""
+        with suppress(JournalInUse):
+            journal = Journal.open(path, KIND, PutStep)
+            if journal.records():
+                journal.close()
+            else:
+                journal.remove()
 
     # ------------------------------------------------------------------------------------------------------ run
 

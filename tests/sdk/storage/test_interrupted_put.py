@@ -21,6 +21,7 @@ from storage_accounts import Account
 pytestmark = pytest.mark.timeout(180)
 
 POINTS = [
+    "started:1:before",
     "started:1",
     "salted:1:before",
     "salted:1",
