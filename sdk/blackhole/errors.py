@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -80,6 +80,24 @@ class BlackholeError(Exception):
     def to_json(self) -> dict[str, Json]:
         """The object the command line prints with `--json` and a node answers with."""
         return {"code": self.code, "message": self.message, "hint": self.hint, "data": self.data}
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> BlackholeError:
+        """The error `to_json` came from, in another process. `raw` may name its class as `kind`: a code can be one of
+        its own. Of what a class adds (a holder, a status) `data` is all that comes.
+        """
+        kinds: list[type[BlackholeError]] = [BlackholeError]
+        for kind in kinds:
+            kinds += kind.__subclasses__()
+        named = raw.get("kind")
+        found = next(
+            (kind for kind in kinds if (kind.__name__ == named if named else kind.code == raw["code"])), kinds[0]
+        )
+        error = found.__new__(found)
+        BlackholeError.__init__(
+            error, str(raw["message"]), hint=raw.get("hint"), data=raw.get("data"), code=str(raw["code"])
+        )
+        return error
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are rebuilt from args alone; ours carry keyword fields, and they cross process borders.

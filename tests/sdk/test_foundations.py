@@ -64,6 +64,22 @@ class LaneClosed(Revert):
         self.lane, self.amount, self.key = lane, amount, key
 
 
+@pytest.mark.parametrize("kind", OWN)
+def test_an_error_of_another_process_keeps_its_kind(kind: type[BlackholeError]) -> None:
+    sent = kind.__new__(kind)
+    BlackholeError.__init__(sent, "what", hint="do this.", data={"wei": "5"})
+    back = BlackholeError.from_json(json.loads(json.dumps(sent.to_json())))
+    assert type(back) is kind
+    assert (back.to_json(), back.exit_code) == (sent.to_json(), kind.exit_code)
+
+
+def test_a_code_of_its_own_is_kept_though_no_kind_has_it() -> None:
+    sent = DiskError("m", hint="h.", code="address_in_use")
+    back = BlackholeError.from_json({**sent.to_json(), "kind": "DiskError"})
+    assert (type(back), back.exit_code, back.to_json()) == (DiskError, 9, sent.to_json())
+    assert BlackholeError.from_json(sent.to_json()).exit_code == 1
+
+
 def test_errors_survive_process_borders_and_become_json() -> None:
     reverted = Reverted("no", decoded=LaneClosed(1, 2**90, b"\x01"), raw=b"\x01\x02", transaction="0x12")
     for error in (

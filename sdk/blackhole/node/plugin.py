@@ -90,9 +90,7 @@ async def serve(name: str, folder: Path, descriptor: int) -> None:
     except BlackholeError as error:
         # A chain that does not answer yet will: everything else takes an operator.
         notice = "later" if isinstance(error, RpcUnavailable | EndpointBehind) else "fatal"
-        channel.notify(
-            notice, code=error.code, message=error.message, hint=error.hint, data=error.data, exit=error.exit_code
-        )
+        channel.notify(notice, kind=type(error).__name__, **error.to_json())
     finally:
         listener.cancel()
         await plugin.stop()

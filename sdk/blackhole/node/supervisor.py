@@ -186,7 +186,7 @@ class Supervisor:
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
-        """Run until a signal or until no plugin can run; return the process's exit code."""
+        """Run until a signal; return the process's exit code. Raises what a plugin refuses to start with."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop)
@@ -209,8 +209,7 @@ class Supervisor:
         self.folder.status.unlink(missing_ok=True)
         self.log.info("stopped")
         if fatal is not None:
-            sys.stderr.write(f"error: {fatal['message']}\n  next: {fatal['hint']}\n")
-            return int(fatal["exit"])
+            raise BlackholeError.from_json(fatal)
         return 0
 
     async def reload(self) -> None:
