@@ -37,7 +37,7 @@ from blackhole.storage.inventory import from_copies, infer
 from blackhole.storage.joining import Addition, CannotJoin, Place, places
 from blackhole.storage.manifest import SegmentsManifest
 from blackhole.storage.masking import ShardMasks
-from blackhole.storage.repair_files import RepairFolder, ShardFiles
+from blackhole.storage.repair_files import RepairFolder, ShardFiles, sweep
 from blackhole.storage.repair_order import Repaired, RepairOrder, Replacement
 from blackhole.storage.segment_read import ShardRebuilder
 from blackhole.storage.status import examine, lists_of, roots_of
@@ -140,6 +140,7 @@ class Repair:
         """Find what is lost, rebuild it, place it, open its agreements."""
         # A deal an interrupted repair has paid is found on chain, not paid again.
         await self.core.chain.recover(self.core.signer)
+        await asyncio.to_thread(sweep, self.core.folder("spool"))
         before, lost = await self._look()
         if not lost:
             return Repaired(before, ())

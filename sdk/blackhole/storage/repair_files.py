@@ -26,7 +26,6 @@ class RepairFolder:
         self._spool = spool
 
     def __enter__(self) -> RepairFolder:
-        sweep(self._spool)
         self.path = self._spool / f"repair-{os.urandom(6).hex()}"
         # The lock comes first: a folder without one has no owner and is swept.
         self._lock = FileLock(self.path.with_suffix(".lock"))
