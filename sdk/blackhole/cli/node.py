@@ -259,7 +259,8 @@ def run(folder: Folder = HERE) -> None:
         would("run the agent", folder=str(opened.path))
         return
     passphrase = None
-    if opened.keystore.exists() and PASSPHRASE_FILE_VARIABLE not in os.environ and sys.stdin.isatty():
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if opened.keystore.exists() and PASSPHRASE_FILE_VARIABLE not in os.environ and terminal:
         passphrase = find_passphrase("Passphrase of the hot key: ")
     raise typer.Exit(run_agent(str(opened.path), passphrase))
 
@@ -327,7 +328,7 @@ def exit_(
 
     Example: blackhole node exit ~/node
     """
-    from blackhole.errors import InputError
+    from blackhole.errors import InputError, InsufficientFunds
 
     _, config = _open(folder)
     with _owner(config) as blackhole:
@@ -337,6 +338,9 @@ def exit_(
             raise InputError(
                 "No stake is free.", hint="Agreements reserve it: run blackhole node drain and wait until they end."
             )
+        if wei > free:
+            hint = "Ask for at most what is free; agreements reserve the rest until they end."
+            raise InsufficientFunds(f"free stake of node {config.node.id}", have=free, need=wei, hint=hint)
         if current().dry_run:
             blackhole.staking.request_exit.dry_run(config.node.id, STORAGE, wei)
             would(f"ask {hole(wei)} back", exit_wei=wei)
@@ -358,8 +362,12 @@ def withdraw(
 
     Example: blackhole node withdraw ~/node
     """
+    from blackhole.errors import InputError
+
     _, config = _open(folder)
     with _owner(config) as blackhole:
+        if not blackhole.staking.stake(config.node.id, SERVICE).exiting:
+            raise InputError("No stake is on its way out.", hint="Ask for it 21 days before: blackhole node exit")
         if current().dry_run:
             blackhole.staking.withdraw.dry_run(config.node.id, STORAGE, to)
             would("withdraw the stake", to=to or blackhole.connection.account)

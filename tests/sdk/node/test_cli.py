@@ -69,12 +69,23 @@ async def test_an_operator_s_way(market: Market, tmp_path: Path) -> None:
     assert (await shell.run("register", folder))["node"] == number
     node = await market.chain.read(market.registry.node_of(number))
     assert (node.owner, node.signer) == (owner.address, made["signer"])
+    passphrase = tmp_path / "home" / "passphrase"
+    passphrase.write_text("another horse\n")
+    refused = await shell.run("run", folder, code=8)
+    assert refused["error"]["code"] == "wrong_passphrase"
+    passphrase.write_text("correct horse\n")
     poor = await shell.run("bond", "501", folder, code=5)
     assert poor["error"]["data"]["missing"] == str(HOLE)
-    assert (await shell.run("bond", "400", folder))["active_wei"] == str(400 * HOLE)
-
+    assert (await shell.run("bond", "99.5", folder))["active_wei"] == str(199 * HOLE // 2)
     stopped = await shell.run("status", folder, code=7)
     assert "no agent runs" in stopped["alarms"][0]
+    assert any("blackhole node bond 0.5)" in alarm for alarm in stopped["alarms"])
+    assert (await shell.run("bond", "300.5", folder))["active_wei"] == str(400 * HOLE)
+    greedy = await shell.run("exit", folder, "--amount", "401", code=5)
+    assert greedy["error"]["data"]["missing"] == str(HOLE)
+    early = await shell.run("withdraw", folder, code=2)
+    assert "blackhole node exit" in early["error"]["hint"]
+    assert not any("too small" in alarm for alarm in (await shell.run("status", folder, code=7))["alarms"])
     opened = NodeFolder(folder)
     agent = RunningNode(market, opened, number, owner, owner, Path("/nowhere"))
     environment = {k: v for k, v in shell.environment.items() if k.startswith("BLACKHOLE") and k != "BLACKHOLE_KEY"}

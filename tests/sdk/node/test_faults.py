@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from blackhole.node import config
 
-from .market import Market, RunningNode, cut, free_port, until
+from .market import HOLE, Market, RunningNode, cut, free_port, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -174,6 +174,21 @@ async def test_a_chain_that_is_down_is_waited_for_at_the_start_and_in_the_middle
         await node.stop()
     assert json.loads(node.log.read_text().splitlines()[-1])["event"] == "stopped"
     assert "Traceback" not in node.log.read_text()
+
+
+async def test_a_bond_that_is_too_small_signs_nothing_and_says_what_is_missing(market: Market, tmp_path: Path) -> None:
+    payer, node = await market.payer(), await market.node(tmp_path / "node", bond=60 * HOLE)
+    data = os.urandom(3000)
+    await node.start()
+    try:
+        assert (await node.stage(payer, data))[0] == 201
+        terms, pieces = await node.draft(payer, [cut(data).piece])
+        status, body = await node.agree(terms, pieces)
+        assert (status, body["code"]) == (409, "bond")
+        assert body["data"]["missing_wei"] == str(40 * HOLE)
+        assert node.records("the bond is too small")[0]["missing_wei"] == str(40 * HOLE)
+    finally:
+        await node.stop()
 
 
 async def test_a_chain_that_is_another_ends_the_agent_with_the_reason(market: Market, tmp_path: Path) -> None:

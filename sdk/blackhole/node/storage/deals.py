@@ -238,10 +238,11 @@ class Deals:
         free = stake.active - stake.reserved - stake.frozen
         unopened = sum(deal.promised - (deal.leaves if deal.opened else 0) for deal in self.state.deals.values())
         needed = (unopened + growth) * service.collateral_per_leaf
-        if free < needed or stake.active < service.min_bond:
+        if (missing := max(needed - free, service.min_bond - stake.active)) > 0:
+            self.log.warning("the bond is too small", missing_wei=str(missing), mend="blackhole node bond")
             raise Refusal(
                 409, "bond", "The node's bond does not cover this deal.", hint="Choose another node.",
-                data={"free_wei": str(max(free, 0)), "needed_wei": str(needed)},
+                data={"free_wei": str(max(free, 0)), "needed_wei": str(needed), "missing_wei": str(missing)},
             )  # fmt: skip
 
     # ----------------------------------------------------------------------------------------------- changes
