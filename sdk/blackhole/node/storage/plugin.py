@@ -260,7 +260,8 @@ class StoragePlugin:
         capacity = settings.capacity_gib if settings.accept else 0
         wanted = (settings.price_wei_per_gib_period, capacity, settings.region)
         offer = await self.chain.read(registry.offer_of(node, STORAGE))
-        if (offer.price, offer.capacity, offer.region) != wanted:
+        # Without capacity the node is in no list: there is nothing to change then.
+        if (offer.price, offer.capacity, offer.region) != wanted and (capacity or offer.capacity):
             await self.sender.send(registry.set_offer(node, STORAGE, *wanted), "offer")
             self.log.info("offer published", price_wei=str(wanted[0]), capacity_gib=capacity)
 
