@@ -39,7 +39,10 @@ _VALUES = ("--network", "--account")
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:
-    """Move global options to the front, wherever they stand; everything after `--` is left alone."""
+    """Move global options to the front, wherever they stand; everything after `--` is left alone.
+
+    Raises UsageError for an option at the end that lacks its value: it must not take the next word for it.
+    """
     front: list[str] = []
     rest: list[str] = []
     stream: Iterator[str] = iter(arguments)
@@ -50,7 +53,11 @@ def hoist(arguments: Sequence[str]) -> list[str]:
             front += [_FLAGS[argument]] * (2 if argument == "-vv" else 1)
         elif argument in _VALUES:
             value = next(stream, None)
-            front += [argument] if value is None else [argument, value]
+            if value is None:
+                from blackhole.errors import UsageError
+
+                raise UsageError(f"{argument} needs a value.", hint="See blackhole --help.")
+            front += [argument, value]
         elif argument.startswith(tuple(f"{name}=" for name in _VALUES)):
             front.append(argument)
         else:
@@ -75,7 +82,8 @@ class LazyGroup(TyperGroup):
             # A group that is a command itself (doctor) runs when it stands alone.
             alone = group.registered_callback is not None and group.registered_callback.invoke_without_command is True
             group.info.no_args_is_help = not alone
-            group.info.help = group.info.help or GROUPS[cmd_name][1]
+            if not alone:
+                group.info.help = GROUPS[cmd_name][1]
             self.commands[cmd_name] = made = typer.main.get_group(group)
             for command in made.commands.values():
                 command.epilog = EVERYWHERE
@@ -87,6 +95,8 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, text) for name, (_, text) in GROUPS.items()])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing and args and args[-1] in _VALUES:
+            args = args[:-1]  # it is just being typed
         return super().parse_args(ctx, hoist(args))
 
 
@@ -115,7 +125,12 @@ def root(
         typer.Option(envvar="BLACKHOLE_NETWORK", help="Network: a name, a network.json or a run folder."),
     ] = None,
     account: Annotated[
-        str | None, typer.Option(envvar="BLACKHOLE_ACCOUNT", help="Whose key signs: a name of `account list`.")
+        str | None,
+        typer.Option(
+            envvar="BLACKHOLE_ACCOUNT",
+            help="Whose key signs: a name of `account list`.",
+            autocompletion=lambda: list(context.keystores()),
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, errors included.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending or overwriting.")] = False,

@@ -1,13 +1,23 @@
 """The command line's conventions: lazy groups, options anywhere, one JSON object, documented exit codes."""
 
 import json
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from blackhole.cli import output
-from blackhole.cli.app import GROUPS, hoist, run
+from blackhole.cli import context, output
+from blackhole.cli.app import GROUPS, LazyGroup, hoist, run
+
+
+@pytest.fixture(autouse=True)
+def fresh_options() -> Iterator[None]:
+    """A command line that runs in this process leaves its options behind."""
+    yield
+    context.use(context.Options())
 
 
 def blackhole(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -33,11 +43,67 @@ def test_help_names_every_group_without_loading_one() -> None:
         (["a", "--network=dev"], ["--network=dev", "a"]),
         (["a", "--", "--json"], ["a", "--", "--json"]),
         (["a", "-vv"], ["--verbose", "--verbose", "a"]),
-        (["a", "--network"], ["--network", "a"]),
     ],
 )
 def test_global_options_may_stand_anywhere(given: list[str], expected: list[str]) -> None:
     assert hoist(given) == expected
+
+
+def test_an_option_without_its_value_does_not_take_the_next_word() -> None:
+    done = blackhole("escrow", "show", "--json", "--network")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["message"] == "--network needs a value."
+
+
+def every_command() -> Iterator[tuple[str, ...]]:
+    for name in GROUPS:
+        group = LazyGroup().get_command(None, name)
+        yield (name,)
+        yield from ((name, command) for command in group.commands)
+
+
+def test_every_command_teaches_with_an_example_and_names_the_global_options(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for command in every_command():
+        assert run([*command, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert "Example" in shown or "In this order:" in shown, command
+        assert "--network" in shown, command
+
+
+def test_a_wrong_option_is_one_json_object_in_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in every_command():
+        code = run([*command, "--no-such-option", "--json"])
+        out, err = capsys.readouterr()
+        error = json.loads(out)["error"]
+        assert (code, err, error["code"]) == (2, "", "usage"), command
+        assert set(error) == {"code", "message", "hint", "data"}
+        assert error["hint"].startswith("See blackhole"), command
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_groups_commands_options_and_values(shell: str, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "laptop.json").write_text("{}")
+
+    def complete(line: str) -> str:
+        """What the shell is told for a line whose last word is being typed."""
+        words = line.split(" ")
+        environment = {**os.environ, "BLACKHOLE_HOME": str(tmp_path), "_BLACKHOLE_COMPLETE": f"complete_{shell}"}
+        environment |= {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+        environment |= {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+        code = "from blackhole.cli.app import main; main()"
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False).stdout
+
+    assert "storage" in complete("blackhole sto")
+    assert {"quote", "put", "repair"} <= set(re.findall(r"\w+", complete("blackhole storage ")))
+    assert "--max-price" in complete("blackhole storage put --max")
+    assert "std" in complete("blackhole storage put film --profile s")
+    assert "laptop" in complete("blackhole --account l")
+    assert "show" in complete("blackhole --json account sh")
 
 
 def test_a_usage_error_is_one_json_object_and_code_2() -> None:
