@@ -63,7 +63,7 @@ def test_sell_api_calls(devnet: Devnet, tmp_path: Path) -> None:
 
 def test_run_a_node(devnet: Devnet, tmp_path: Path) -> None:
     said = run(devnet, tmp_path / "home", "bash", str(EXAMPLES / "run_a_node.sh"), str(tmp_path / "node"))
-    assert "1000 HOLE, 0 HOLE of it reserved" in said
+    assert "1000 HOLE: 0 HOLE reserved, 1000 HOLE free" in said
     assert "the agent has ended" in said
 
 
