@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blackhole.cli.context import current, home, keystores
+from blackhole.cli.context import current, home, keystores, new_passphrase
 from blackhole.cli.output import confirm, emit, hole, table, would
 
 if TYPE_CHECKING:
@@ -31,22 +31,6 @@ def _free(name: str) -> Path:
     return path
 
 
-def _passphrase() -> str:
-    """A new passphrase: from BLACKHOLE_PASSPHRASE_FILE, else asked for twice."""
-    import getpass
-    import os
-
-    from blackhole.chain.signers import PASSPHRASE_FILE_VARIABLE, find_passphrase
-    from blackhole.errors import InputError
-
-    chosen = find_passphrase("New passphrase: ")
-    if PASSPHRASE_FILE_VARIABLE not in os.environ and getpass.getpass("Again: ") != chosen:
-        raise InputError("The two passphrases differ.", hint="Try again.")
-    if not chosen:
-        raise InputError("The passphrase is empty.", hint="Whoever copies the file would have the key.")
-    return chosen
-
-
 @app.command()
 def new(name: Name = "main") -> None:
     """Make a key and write it to a keystore that a passphrase opens.
@@ -62,7 +46,7 @@ def new(name: Name = "main") -> None:
     if current().dry_run:
         would(f"make a key in {path}", name=name, keystore=str(path))
         return
-    made = create_keystore(path, _passphrase())
+    made = create_keystore(path, new_passphrase("the key"))
     text = f"account {name}: {made.address}\nkeystore: {path} (keep a copy, and its passphrase)"
     emit({"name": name, "address": made.address, "keystore": str(path)}, text)
 
@@ -83,7 +67,7 @@ def import_(
     from pathlib import Path
 
     from blackhole.chain.signers import as_signer, create_keystore, find_passphrase
-    from blackhole.errors import KeyMissing, SigningKeyError
+    from blackhole.errors import InputError, SigningKeyError
 
     path = _free(name)
     if keystore is not None:
@@ -93,7 +77,7 @@ def import_(
         try:
             content = source.read_bytes()
         except OSError as error:
-            raise KeyMissing(f"Cannot read {source}: {error.strerror}.") from error
+            raise InputError(f"Cannot read {source}: {error.strerror}.", hint="Check the path.") from error
         key = open_keystore(content, find_passphrase(f"Passphrase of {source.name}: "))
     else:
         if sys.stdin.isatty():
@@ -111,7 +95,7 @@ def import_(
         address = as_signer(key).address
         would(f"keep the key of {address} in {path}", name=name, address=address, keystore=str(path))
         return
-    made = create_keystore(path, _passphrase(), key)
+    made = create_keystore(path, new_passphrase("the key"), key)
     emit(
         {"name": name, "address": made.address, "keystore": str(path)},
         f"account {name}: {made.address}\nkeystore: {path}",
@@ -148,14 +132,13 @@ def show(
 
     Example: blackhole account show
     """
-    from blackhole.cli.context import connect
+    from blackhole.chain.values import address as checked
+    from blackhole.cli.context import connect, require_address
     from blackhole.face import portal
     from blackhole.units import format_tokens
 
-    with connect(signs=address is None) as blackhole:
-        from blackhole.chain.values import address as checked
-
-        who = checked(address) if address is not None else blackhole.connection.account
+    who = checked(address if address is not None else require_address())
+    with connect(signs=False) as blackhole:
         wallet = blackhole.tokens.balance(who)
         bank = blackhole.escrow.balance(who)
         coin = portal().run(blackhole.chain.balance(who))
@@ -176,7 +159,7 @@ def send(
     from blackhole.chain.values import address as checked
     from blackhole.cli.context import amount, connect
 
-    wei, whom = amount(value), checked(to)
+    wei, whom = amount(value, least=1), checked(to)
     with connect() as blackhole:
         if current().dry_run:
             blackhole.tokens.transfer.dry_run(whom, wei)

@@ -30,6 +30,7 @@ CLOCK_SECONDS = 60
 LOW_GAS_WEI = 10**16
 """Gas money below which an account can send only a few transactions (wei of the chain's coin)."""
 NODE_PORT = 4480
+NODE_VARIABLE = "BLACKHOLE_NODE"
 DEVNET_CHAIN = 31_337
 
 
@@ -51,7 +52,7 @@ def doctor() -> None:
 
     Example: blackhole doctor
     """
-    findings = [*versions(), *disk(), *ports(), *network()]
+    findings = [*versions(), *disk(), *ports(), *network(), *node()]
     rows = [(item.state, item.check, item.found, item.mend) for item in findings]
     bad = sum(item.state == BAD for item in findings)
     warnings = sum(item.state == WARNING for item in findings)
@@ -129,13 +130,49 @@ def ports() -> Iterator[Finding]:
         "usable" if loopback else "cannot be bound: no devnet here",
         "" if loopback else "ip address add 127.0.0.1/8 dev lo",
     )
-    free = _port_free("0.0.0.0", NODE_PORT)
-    yield Finding(
-        f"port {NODE_PORT}",
-        GOOD if free else WARNING,
-        "free for a node" if free else "in use",
-        "" if free else f"ss -ltnp 'sport = :{NODE_PORT}'",
-    )
+    if not os.environ.get(NODE_VARIABLE):  # whose node it is stands in `node`
+        yield _port("0.0.0.0", NODE_PORT)
+
+
+def _port(host: str, port: int) -> Finding:
+    free = _port_free(host, port)
+    mend = "" if free else f"ss -ltnp 'sport = :{port}'"
+    return Finding(f"port {port}", GOOD if free else WARNING, "free for a node" if free else "in use", mend)
+
+
+def node() -> Iterator[Finding]:
+    """The node that BLACKHOLE_NODE names: its port, its disk, and whatever `node status` would complain of."""
+    if not (place := os.environ.get(NODE_VARIABLE)):
+        return
+    from blackhole.cli import node_status
+    from blackhole.client import Blackhole
+    from blackhole.errors import BlackholeError
+    from blackhole.node.config import Config, host_port
+    from blackhole.node.folder import NodeFolder
+
+    folder = NodeFolder(place)
+    try:
+        folder.require()
+        config = Config.load(folder.config)
+        agent = node_status.agent_health(folder)
+        free = shutil.disk_usage(folder.path).free
+        mend = f"blackhole node offer {folder.path} --capacity N, or a larger disk"
+        full = free < config.limits.free_disk_bytes
+        yield Finding("disk of node", BAD if full else GOOD, f"{output.size(free)} free", mend if full else "")
+        host, port = host_port(config.api.listen)
+        if agent is None and port:
+            yield _port(host, port)
+        if not config.node.id:
+            yield Finding("node", WARNING, "is not registered yet", f"blackhole node register {folder.path}")
+            return
+        with Blackhole(context.current().network or config.node.network or None, None) as blackhole:
+            chain = node_status.on_chain(blackhole, config.node.id)
+        needs = node_status.needs(agent, chain, config, folder)
+        yield from (Finding("node", WARNING, need.found, need.mend) for need in needs)
+        if not needs:
+            yield Finding("node", GOOD, f"node {config.node.id} is well")
+    except BlackholeError as error:
+        yield Finding("node", BAD, error.message, error.hint)
 
 
 def network() -> Iterator[Finding]:
@@ -213,13 +250,12 @@ async def _balances(chain: Chain, selected: Network, devnet: bool) -> list[Findi
     from blackhole.errors import BlackholeError
 
     try:
-        account = _account()
+        account = context.own_address()
     except BlackholeError as error:
         return [Finding("account", BAD, error.message, error.hint)]
     if account is None:
-        hint = (
-            "export BLACKHOLE_KEY_FILE=$PWD/.blackhole/devnet/accounts/payer.key" if devnet else "blackhole account new"
-        )
+        payer = _devnet_payer()
+        hint = f"export BLACKHOLE_KEY_FILE={payer}" if devnet and payer else "blackhole account new"
         return [Finding("account", WARNING, "no key is set in this shell", hint)]
     at = address(account)
     hub = PaymentHub(selected.addresses["PaymentHub"])
@@ -250,18 +286,8 @@ async def _balances(chain: Chain, selected: Network, devnet: bool) -> list[Findi
     ]
 
 
-def _account() -> str | None:
-    """Address of this shell's key; a keystore is not opened for it."""
-    import json
-
-    from blackhole.chain.signers import KEY_FILE_VARIABLE, KEY_VARIABLE, signer_from_environment
-
-    name = os.environ.get(KEY_FILE_VARIABLE)
-    if name and not os.environ.get(KEY_VARIABLE):
-        try:
-            written = json.loads(Path(name).read_text())
-            return "0x" + written["address"].removeprefix("0x") if isinstance(written, dict) else None
-        except (OSError, ValueError, KeyError):
-            pass
-    signer = signer_from_environment()
-    return None if signer is None else signer.address
+def _devnet_payer() -> Path | None:
+    """The funded key beside the selected network.json, if that is a devnet's of this machine."""
+    selected = Path(context.current().network or "").absolute()
+    key = (selected if selected.is_dir() else selected.parent) / "accounts" / "payer.key"
+    return key if key.is_file() else None

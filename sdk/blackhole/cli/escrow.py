@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from blackhole.cli.context import amount, connect, current
+from blackhole.cli.context import amount, connect, current, require_address
 from blackhole.cli.output import confirm, count, emit, hole, table, when, would
+from blackhole.errors import InputError
 
 app = typer.Typer(
     epilog="Examples: blackhole escrow deposit 100; blackhole escrow allow 100; blackhole escrow show",
@@ -24,12 +25,12 @@ def show() -> None:
     """
     from blackhole.units import micro_to_wei
 
-    with connect() as blackhole:
-        account = blackhole.connection.account
-        balance = blackhole.escrow.balance()
-        allowed = blackhole.escrow.allowance(blackhole.network.address("StorageMarket"))
-        wallet = blackhole.tokens.balance()
-        lanes = blackhole.escrow.lanes()
+    account = require_address()
+    with connect(signs=False) as blackhole:
+        balance = blackhole.escrow.balance(account)
+        allowed = blackhole.escrow.allowance(blackhole.network.address("StorageMarket"), account)
+        wallet = blackhole.tokens.balance(account)
+        lanes = blackhole.escrow.lanes(account)
     in_lanes = micro_to_wei(sum(lane.deposit - lane.claimed for lane in lanes))
     data = {
         "account": account,
@@ -53,7 +54,7 @@ def deposit(value: Amount) -> None:
 
     Example: blackhole escrow deposit 100
     """
-    wei = amount(value)
+    wei = amount(value, least=1)
     with connect() as blackhole:
         if current().dry_run:
             blackhole.escrow.deposit.dry_run(wei)
@@ -67,14 +68,19 @@ def deposit(value: Amount) -> None:
 
 @app.command()
 def withdraw(
-    value: Amount, to: Annotated[str | None, typer.Option(help="Who gets it; default: your wallet.")] = None
+    value: Annotated[str, typer.Argument(help='HOLE, for example "2.5"; or "all".')],
+    to: Annotated[str | None, typer.Option(help="Who gets it; default: your wallet.")] = None,
 ) -> None:
     """Move HOLE from the bank to the wallet, or to another address.
 
     Example: blackhole escrow withdraw 10
+
+    Example: blackhole escrow withdraw all
     """
-    wei = amount(value)
+    wei = 0 if value == "all" else amount(value, least=1)
     with connect() as blackhole:
+        if value == "all" and not (wei := blackhole.escrow.balance()):
+            raise InputError("The bank holds nothing of yours.", hint="Look at it with: blackhole escrow show")
         if current().dry_run:
             blackhole.escrow.withdraw.dry_run(wei, to)
             would(f"withdraw {hole(wei)}" + (f" to {to}" if to else ""), withdraw_wei=wei, to=to)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blackhole.cli.context import amount, connect, current
+from blackhole.cli.context import amount, connect, current, new_passphrase
 from blackhole.cli.output import confirm, count, emit, hole, note, when, would
 from blackhole.protocol import STORAGE
 
 if TYPE_CHECKING:
+    from blackhole.chain.bindings.stake_manager import Stake
     from blackhole.chain.bindings.storage_market import Ledger
     from blackhole.client import Blackhole
     from blackhole.node.config import Config
@@ -73,7 +74,9 @@ def _signal_agent(folder: NodeFolder) -> bool:
 def init(
     folder: Folder = HERE,
     endpoint: Annotated[str, typer.Option(help="https://host:port clients reach the node under.")] = "",
-    listen: Annotated[str, typer.Option(help="Address the agent listens on.")] = "0.0.0.0:4480",
+    listen: Annotated[
+        str | None, typer.Option(help="Address the agent listens on; default: the endpoint's port, on all addresses.")
+    ] = None,
     price: Wei = None,
     capacity: Capacity = None,
     egress: Egress = None,
@@ -84,11 +87,12 @@ def init(
 
     Example: blackhole node init ~/node --endpoint https://node.example:4480 --capacity 500 --price 0.02
     """
-    from blackhole.chain.signers import find_passphrase
+    from blackhole.node.config import Config, render
     from blackhole.node.folder import NodeFolder
     from blackhole.node.setup import init_folder, keystore_address
 
-    values: dict[str, Any] = {"api.listen": listen}
+    port = endpoint.rpartition(":")[2]
+    values: dict[str, Any] = {"api.listen": listen or f"0.0.0.0:{port if port.isdecimal() else 4480}"}
     if endpoint:
         values["api.endpoint"] = endpoint
     if (network := current().network or os.environ.get("BLACKHOLE_NETWORK")) is not None:
@@ -96,9 +100,10 @@ def init(
         values["node.network"] = str(path.absolute()) if path.exists() else network
     values |= _offer_values(price, capacity, egress, None)
     if current().dry_run:
+        Config.parse(render(values))
         would(f"make a node in {folder}", folder=str(folder), settings={k: str(v) for k, v in values.items()})
         return
-    passphrase = None if NodeFolder(folder).keystore.exists() else find_passphrase("Passphrase of the hot key: ")
+    passphrase = None if NodeFolder(folder).keystore.exists() else new_passphrase("the hot key")
     made = init_folder(folder, values, passphrase=passphrase)
     address = keystore_address(made.keystore)
     text = (
@@ -195,14 +200,17 @@ def offer(
     text = f"{listed} GiB at {hole(settings.price_wei_per_gib_period)} each a period"
     row = (number, STORAGE, settings.price_wei_per_gib_period, listed, settings.region)
     with _owner(config) as blackhole:
-        # Before anything is written: what the chain refuses must not stand in config.toml.
-        blackhole.registry.set_offer.dry_run(*row)
+        now = blackhole.registry.offer(number, STORAGE)
+        # A node that offers nothing is in no list, and its price there is nobody's business.
+        same = (now.price, now.capacity, now.region) == row[2:] or now.capacity == listed == 0
+        if not same:
+            # Before anything is written: what the chain refuses must not stand in config.toml.
+            blackhole.registry.set_offer.dry_run(*row)
         if current().dry_run:
             would(f"offer {text}", **data)
             return
         configuration.change(opened.config, values)
-        now = blackhole.registry.offer(number, STORAGE)
-        if (now.price, now.capacity, now.region) != row[2:]:
+        if not same:
             blackhole.registry.set_offer(*row)
     running = _signal_agent(opened)
     if not running:
@@ -228,7 +236,7 @@ def bond(value: Annotated[str, typer.Argument(help='HOLE, for example "1000".')]
 
     Example: blackhole node bond 1000 ~/node
     """
-    wei = amount(value)
+    wei = amount(value, least=1)
     _, config = _open(folder)
     with _owner(config) as blackhole:
         if current().dry_run:
@@ -278,14 +286,15 @@ def status(
 
     Example: blackhole node status ~/node
     """
-    from blackhole.cli.node_status import agent_health, alarms, on_chain, text
+    from blackhole.cli.node_status import agent_health, needs, on_chain, text
 
     opened, config = _open(folder)
     agent = agent_health(opened)
     with _owner(config, signs=False) as blackhole:
         chain = on_chain(blackhole, config.node.id, earned=earned)
-    found = alarms(agent, chain, config, opened)
-    data = {"node": config.node.id, "folder": str(opened.path), "agent": agent, "chain": chain, "alarms": found}
+    found = needs(agent, chain, config, opened)
+    data = {"node": config.node.id, "folder": str(opened.path), "agent": agent, "chain": chain}
+    data["alarms"] = [{"found": need.found, "mend": need.mend} for need in found]
     emit(data, text(agent, chain, config, found))
     raise typer.Exit(7 if agent is None else 3 if found else 0)
 
@@ -333,10 +342,18 @@ def exit_(
     _, config = _open(folder)
     with _owner(config) as blackhole:
         free = blackhole.staking.free(config.node.id, STORAGE)
-        wei = free if value is None else amount(value)
+        wei = free if value is None else amount(value, least=1)
         if not wei:
+            stake = blackhole.staking.stake(config.node.id, STORAGE)
+            if stake.exiting and not stake.active:
+                raise InputError(
+                    f"All of it is on its way out already: {_leaving(stake)}.", hint="Then run: blackhole node withdraw"
+                )
             raise InputError(
-                "No stake is free.", hint="Agreements reserve it: run blackhole node drain and wait until they end."
+                f"None of {hole(stake.active)} is free.",
+                hint="Agreements reserve it: run blackhole node drain and wait until they end."
+                if stake.active
+                else "There is nothing to ask back.",
             )
         if wei > free:
             hint = "Ask for at most what is free; agreements reserve the rest until they end."
@@ -347,10 +364,12 @@ def exit_(
             return
         confirm(f"Ask {hole(wei)} of node {config.node.id}'s stake back? It backs no new deals from now on.")
         blackhole.staking.request_exit(config.node.id, STORAGE, wei)
+        bound = _ledger(blackhole, config.node.id).count_
         stake = blackhole.staking.stake(config.node.id, STORAGE)
-    note("The node keeps proving what it has agreed to: let the agent run until its agreements are closed.")
+    if bound:
+        note("The node keeps proving what it has agreed to: let the agent run until its agreements are closed.")
     data = {"exiting_wei": stake.exiting, "exit_at": stake.exit_at}
-    emit(data, f"{hole(stake.exiting)} may be withdrawn from {when(stake.exit_at)} on")
+    emit(data, _leaving(stake))
 
 
 @app.command()
@@ -363,14 +382,26 @@ def withdraw(
     Example: blackhole node withdraw ~/node
     """
     from blackhole.errors import InputError
+    from blackhole.face import portal
 
     _, config = _open(folder)
     with _owner(config) as blackhole:
-        if not blackhole.staking.stake(config.node.id, SERVICE).exiting:
-            raise InputError("No stake is on its way out.", hint="Ask for it 21 days before: blackhole node exit")
+        stake = blackhole.staking.stake(config.node.id, STORAGE)
+        if not stake.exiting:
+            raise InputError("No stake is on its way out.", hint="Ask for it first: blackhole node exit")
+        if portal().run(blackhole.chain.block("latest")).timestamp < stake.exit_at:
+            raise InputError(
+                f"It is too early: {_leaving(stake)}.",
+                hint="Run it again then. A claim against the node may delay it by at most 14 days.",
+                data={"exiting_wei": str(stake.exiting), "exit_at": stake.exit_at},
+            )
         if current().dry_run:
             blackhole.staking.withdraw.dry_run(config.node.id, STORAGE, to)
-            would("withdraw the stake", to=to or blackhole.connection.account)
+            would(f"withdraw {hole(stake.exiting)}", withdraw_wei=stake.exiting, to=to or blackhole.connection.account)
             return
         wei = blackhole.staking.withdraw(config.node.id, STORAGE, to)
     emit({"withdrawn_wei": wei}, f"withdrew {hole(wei)}")
+
+
+def _leaving(stake: Stake) -> str:
+    return f"{hole(stake.exiting)} may be withdrawn from {when(stake.exit_at)} on"

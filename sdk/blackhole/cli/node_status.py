@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blackhole.cli.output import count, hole, span, table
 from blackhole.protocol import LEAF, MICRO, STORAGE
@@ -90,41 +91,72 @@ def _proof(blackhole: Blackhole, node: int, *, owes: bool) -> dict[str, Any]:
     return {"period": period, "state": state, "closes_at": closes, "next_at": (period + 2) * seconds, "now": now}
 
 
-def alarms(agent: dict[str, Any] | None, chain: dict[str, Any], config: Config, folder: NodeFolder) -> list[str]:
-    """What needs the operator, each with the command that mends it."""
-    from blackhole.node.setup import keystore_address
+class Need(NamedTuple):
+    """Something that needs the operator: what, and the command that mends it (empty when only time does)."""
+
+    found: str
+    mend: str = ""
+
+
+def needs(agent: dict[str, Any] | None, chain: dict[str, Any], config: Config, folder: NodeFolder) -> list[Need]:
+    """What needs the operator, the most urgent first."""
     from blackhole.units import format_tokens
 
-    plugin = _plugin(agent)
-    lines = []
-    if agent is None:
-        lines.append("no agent runs: proofs are missed, and missed proofs cost stake (blackhole node run)")
-    elif not plugin.get("ok"):
-        lines.append(_plugin_trouble(plugin))
-    if folder.keystore.exists() and keystore_address(folder.keystore) != chain["signer"]:
-        lines.append("the registry names another hot key than this folder's (blackhole node register)")
+    plugin, at = _plugin(agent), folder.path
+    found = []
+    if agent is None and chain["agreements"]:
+        found.append(Need("no agent runs: proofs are missed, and missed proofs cost stake", f"blackhole node run {at}"))
+    elif agent is None and config.storage.accept:
+        found.append(Need("no agent runs: it takes no deals", f"blackhole node run {at}"))
+    elif agent is not None and plugin.get("state") not in {"ready", "draining"}:
+        why = plugin.get("error", {}).get("message", "see the log")
+        found.append(Need(f"the storage plugin is {plugin.get('state', 'silent')}: {why}", f"blackhole node run {at}"))
+    elif plugin.get("chain", "ok") != "ok":
+        found.append(Need("the agent does not reach the chain", "blackhole doctor"))
     if chain["signer_gas_wei"] < config.chain.gas_alarm_wei:
-        lines.append(f"the hot key runs out of gas: send some of the chain's coin to {chain['signer']}")
-    if config.api.endpoint and config.api.endpoint != chain["endpoint"]:
-        lines.append(f"the registry says {chain['endpoint']}, config.toml another (blackhole node register)")
+        found.append(Need("the hot key runs out of gas", f"send some of the chain's coin to {chain['signer']}"))
+    found += _differences(agent, chain, config, folder)
     if config.storage.accept:
-        wanted = (config.storage.price_wei_per_gib_period, config.storage.capacity_gib)
-        if (chain["price_wei"], chain["capacity_gib"]) != wanted and agent is None:
-            lines.append("the registry does not have the offer of config.toml (blackhole node offer)")
         if (missing := chain["min_bond_wei"] - chain["active_wei"]) > 0:
-            lines.append(f"the bond is too small for any deal (blackhole node bond {format_tokens(missing)})")
+            mend = f"blackhole node bond {format_tokens(missing)} {at}"
+            found.append(Need("the bond is too small for any deal", mend))
         elif chain["free_wei"] < chain["collateral_gib_wei"]:
-            more = format_tokens(chain["collateral_gib_wei"])
-            lines.append(f"the stake backs less than 1 GiB more (blackhole node bond {more} a GiB)")
+            mend = f"blackhole node bond {format_tokens(chain['collateral_gib_wei'])} {at}"
+            found.append(Need("the free stake backs less than 1 GiB more", mend))
     if chain["misses"]:
-        lines.append(f"{count(chain['misses'], 'proof')} in a row missed; the third costs stake, the tenth all of it")
+        missed = f"{count(chain['misses'], 'proof')} in a row missed; the third costs stake, the tenth all of it"
+        found.append(Need(missed, "" if agent else f"blackhole node run {at}"))
     if chain["ended_at"]:
-        lines.append("the node has ended after ten misses: its agreements are being closed")
+        found.append(Need("the node has ended after ten misses: its agreements are being closed"))
     if plugin.get("unprovable_periods"):
-        lines.append(f"periods {plugin['unprovable_periods']} cannot be proven: stored bytes are missing or damaged")
+        periods = ", ".join(map(str, plugin["unprovable_periods"]))
+        found.append(Need(f"periods {periods} cannot be proven: stored bytes are missing or damaged", "see its log"))
     if chain["exiting_wei"] and chain["proof"]["now"] >= chain["exit_at"]:
-        lines.append(f"{hole(chain['exiting_wei'])} can be taken out (blackhole node withdraw)")
-    return lines
+        taken = f"{hole(chain['exiting_wei'])} of stake can be taken out"
+        found.append(Need(taken, f"blackhole node withdraw {at}"))
+    if agent is not None and not plugin.get("ok") and not found:
+        found.append(Need("the agent is not well", "see its log"))
+    return found
+
+
+def _differences(
+    agent: dict[str, Any] | None, chain: dict[str, Any], config: Config, folder: NodeFolder
+) -> Iterator[Need]:
+    """Where the registry says something else than the folder."""
+    from blackhole.node.setup import keystore_address
+
+    if folder.keystore.exists() and keystore_address(folder.keystore) != chain["signer"]:
+        yield Need("the registry names another hot key than this folder's", f"blackhole node register {folder.path}")
+    if config.api.endpoint and config.api.endpoint != chain["endpoint"]:
+        yield Need(
+            f"the registry says {chain['endpoint']}, config.toml {config.api.endpoint}",
+            f"blackhole node register {folder.path}",
+        )
+    wanted = (config.storage.price_wei_per_gib_period, config.storage.capacity_gib if config.storage.accept else 0)
+    # A running agent brings it there by itself.
+    listed = (chain["price_wei"], chain["capacity_gib"])
+    if agent is None and listed != wanted and (listed[1] or wanted[1]):
+        yield Need("the registry does not have the offer of config.toml", f"blackhole node offer {folder.path}")
 
 
 def _plugin(agent: dict[str, Any] | None) -> dict[str, Any]:
@@ -132,16 +164,7 @@ def _plugin(agent: dict[str, Any] | None) -> dict[str, Any]:
     return found
 
 
-def _plugin_trouble(plugin: dict[str, Any]) -> str:
-    if plugin.get("state") in {"ready", "draining"}:
-        if plugin.get("chain", "ok") != "ok":
-            return "the agent does not reach the chain: look at `rpc` in network.json (blackhole doctor)"
-        return "the agent is not well: see the lines below and its log"
-    error = plugin.get("error", {})
-    return f"the storage plugin is {plugin.get('state', 'silent')}: {error.get('message', 'see the log')}"
-
-
-def text(agent: dict[str, Any] | None, chain: dict[str, Any], config: Config, alarms: list[str]) -> str:
+def text(agent: dict[str, Any] | None, chain: dict[str, Any], config: Config, needs: list[Need]) -> str:
     """The page people read."""
     from blackhole.units import format_tokens
 
@@ -162,7 +185,12 @@ def text(agent: dict[str, Any] | None, chain: dict[str, Any], config: Config, al
         rows.append(("since it runs", f"{hole(settled)} for storage, {hole(redeemed)} for reads"))
         rows.append(("vouchers not redeemed", hole(plugin["unredeemed_micro"] * MICRO)))
     rows.append(("gas of the hot key", format_tokens(chain["signer_gas_wei"])))
-    return "\n".join([table([f"NODE {config.node.id}", ""], rows), *(f"! {line}" for line in alarms)])
+    return "\n".join(
+        [
+            table([f"NODE {config.node.id}", ""], rows),
+            *(f"! {need.found}" + (f" ({need.mend})" if need.mend else "") for need in needs),
+        ]
+    )
 
 
 def _agent_line(agent: dict[str, Any] | None, plugin: dict[str, Any], config: Config) -> str:
@@ -184,7 +212,7 @@ def _stake_line(chain: dict[str, Any]) -> str:
     if chain["frozen_wei"]:
         parts.append(f"{hole(chain['frozen_wei'])} frozen by a claim")
     if chain["exiting_wei"]:
-        parts.append(f"{hole(chain['exiting_wei'])} leaves on {when(chain['exit_at'])}")
+        parts.append(f"{hole(chain['exiting_wei'])} can leave on {when(chain['exit_at'])}")
     return "; ".join(parts)
 
 

@@ -246,9 +246,12 @@ def get(
 
 
 def _own_name(blackhole: Blackhole, cap: str) -> str:
-    """What the object is called in the own list. Raises UsageError when it does not stand there."""
+    """What the own list calls the object. Raises UsageError when it is not there, CapError when it is no cap at all."""
     own = [entry for entry in blackhole.storage.ls() if cap in {entry.cap, entry.name, entry.manifest}]
     if not own:
+        from blackhole.storage.caps import read_cap
+
+        read_cap(cap, chain_id=blackhole.network.chain_id)
         raise UsageError("This object has no name here.", hint="Say where to: -o FILE, or -o - for stdout.")
     return own[-1].name
 

@@ -181,6 +181,7 @@ _MAXIMA = {
     "storage.egress_micro_per_mib": 2**40,
     "node.id": 2**32 - 1,
 }
+_ENDPOINT = re.compile(r"https://(\[[0-9a-fA-F:]+\]|[^\s/:@?#\[\]]+)(:\d{1,5})?")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -210,6 +211,11 @@ def _value(kind: Any, value: Any, key: str, name: str) -> Any:
         low = 1 if key in _POSITIVE else 0
         if not low <= value <= _MAXIMA.get(key, 2**96) or (key == "chain.poll_seconds" and value < 0.01):
             raise wrong
+    if key == "api.endpoint" and value and not _ENDPOINT.fullmatch(str(value)):
+        raise InputError(
+            f"{name}: api.endpoint = {value!r} is not https://host:port.",
+            hint='As clients reach the node, for example "https://node.example:4480".',
+        )
     if key in {"agent.health", "api.listen"}:
         host_port(str(value))
         if key == "agent.health" and not str(value).startswith(("127.", "localhost:", "[::1]")):

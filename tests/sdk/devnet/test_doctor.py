@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blackhole.chain.signers import create_keystore
 from blackhole.devnet.handle import Devnet
 from blackhole.devnet.settings import DevnetSettings
+from blackhole.node.setup import init_folder
 
 CHECKS = {
     "Python",
@@ -70,6 +72,20 @@ def test_a_network_is_looked_at_in_full_and_a_dead_one_is_bad(tmp_path: Path) ->
         assert code == 0
         assert "faucet" in found["HOLE"]["mend"]
         assert "escrow deposit" in found["in the bank"]["mend"]
+        # Without a key in the environment: first nothing, then the only account there is, as every command finds it.
+        _, found = doctor(tmp_path, BLACKHOLE_NETWORK=str(net.network))
+        assert found["account"]["mend"] == f"export BLACKHOLE_KEY_FILE={net.key_file('payer')}"
+        signer = create_keystore(tmp_path / "home" / "keys" / "mine.json", "correct horse", light=True)
+        _, found = doctor(tmp_path, BLACKHOLE_NETWORK=str(net.network))
+        assert found["account"]["found"] == signer.address
+        create_keystore(tmp_path / "home" / "keys" / "other.json", "correct horse", light=True)
+        code, found = doctor(tmp_path, BLACKHOLE_NETWORK=str(net.network))
+        assert (code, found["account"]["mend"]) == (3, "export BLACKHOLE_ACCOUNT=NAME")
+        # A node of which nothing but its folder exists.
+        init_folder(tmp_path / "node", {"api.endpoint": "https://node.example:4480", "node.network": str(net.network)})
+        _, found = doctor(tmp_path, BLACKHOLE_NODE=str(tmp_path / "node"))
+        assert found["node"]["mend"] == f"blackhole node register {tmp_path / 'node'}"
+        assert found["disk of node"]["state"] == "ok"
         copy = tmp_path / "network.json"
         copy.write_bytes(net.network.read_bytes())
     finally:
