@@ -72,6 +72,21 @@ def test_every_command_teaches_with_an_example_and_names_the_global_options(
         assert "--network" in shown, command
 
 
+def test_the_page_of_the_command_line_names_every_command_and_exit_code() -> None:
+    from blackhole.errors import BlackholeError
+
+    def tree(kind: type[BlackholeError]) -> set[int]:
+        return {kind.exit_code}.union(*map(tree, kind.__subclasses__()))
+
+    page = (Path(__file__).resolve().parents[3] / "docs" / "cli.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE))
+    for name in GROUPS:
+        commands = {command for group, *rest in every_command() if group == name for command in rest}
+        assert set(re.findall(r"`(\w+)`", rows[name])) == commands, name
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert codes == tree(BlackholeError) | {0, output.INTERRUPTED}
+
+
 def test_a_wrong_option_is_one_json_object_in_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     for command in every_command():
         code = run([*command, "--no-such-option", "--json"])
