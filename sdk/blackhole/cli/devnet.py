@@ -79,10 +79,14 @@ def up(
 
 
 def _welcome(devnet: Devnet, result: dict[str, Any], nodes: int, profile: str) -> str:
+    from blackhole.network import Network
     from blackhole.storage.profiles import PROFILES
 
     seconds = devnet.state().get("seconds", 0)
     lines = [f"{nodes} nodes are up after {seconds:.0f} s. Period {result['period']}, run folder {devnet.folder.path}."]
+    if result["held"] is None:
+        period = Network.load(devnet.network).period
+        lines.append(f"The clock is that chain's own: a period lasts {period} s of block time.")
     need = PROFILES[profile].n
     if nodes < need:
         lines.append(f"Profile {profile} stores on {need} nodes: a put needs more nodes or another profile.")
@@ -161,23 +165,26 @@ def down(keep: Annotated[bool, typer.Option("--keep", help="Leave the run folder
 def faucet(
     address: Annotated[str, typer.Argument(help="Who gets it.")],
     hole: Annotated[str, typer.Option(help="HOLE to give.")] = "1000",
-    gas: Annotated[str, typer.Option(help="Coins of the chain to give, for gas.")] = "10",
+    gas: Annotated[
+        str | None, typer.Option(help="Coins of the chain to give, for gas; by default what accounts start with.")
+    ] = None,
 ) -> None:
     """Give an address HOLE and gas money.
 
     Example: blackhole devnet faucet 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --hole 500
     """
     from blackhole.chain.values import address as checked
-    from blackhole.units import Tokens
+    from blackhole.units import Tokens, format_tokens
 
-    hole_wei, gas_wei = int(Tokens(hole)), int(Tokens(gas))
+    hole_wei, gas_wei = int(Tokens(hole)), None if gas is None else int(Tokens(gas))
     address = checked(address)
     if current().dry_run:
-        output.would(f"give {address} {output.hole(hole_wei)} and {gas} for gas", hole_wei=hole_wei, gas_wei=gas_wei)
+        coins = "as much gas money as accounts start with" if gas is None else f"{gas} for gas"
+        output.would(f"give {address} {output.hole(hole_wei)} and {coins}", hole_wei=hole_wei, gas_wei=gas_wei)
         return
-    _devnet().faucet(address, hole_wei=hole_wei, gas_wei=gas_wei)
-    data = {"address": address, "hole_wei": hole_wei, "gas_wei": gas_wei}
-    output.emit(data, f"{address} got {output.hole(hole_wei)} and {gas} for gas.")
+    given = _devnet().faucet(address, hole_wei=hole_wei, gas_wei=gas_wei)
+    got = f"{output.hole(int(given['hole_wei']))} and {format_tokens(int(given['gas_wei']))} for gas"
+    output.emit(given, f"{address} got {got}.")
 
 
 @app.command()

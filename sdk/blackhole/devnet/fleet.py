@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blackhole.devnet import guest
 from blackhole.devnet.chain import DevnetChain, tail
 from blackhole.devnet.folder import RunFolder
 from blackhole.devnet.genesis import Genesis
@@ -105,8 +106,7 @@ class Fleet:
         Raises:
             DevnetError: an agent ended or did not become ready, with the end of its log.
         """
-        say("accounts and contracts")
-        fleet = cls(run, settings, await Genesis.make(run, settings, own), table)
+        fleet = cls(run, settings, await Genesis.make(run, settings, own, say), table)
         try:
             if settings.nodes:
                 say(f"{settings.nodes} nodes: keys, registration, bonds, offers")
@@ -123,6 +123,8 @@ class Fleet:
 
                 gate = asyncio.Semaphore(STARTING_AT_ONCE)
                 await asyncio.gather(*(start(agent) for agent in fleet.agents.values()))
+            if own is None:
+                await guest.until_final(fleet.genesis.chain, say)
         except BaseException:
             await fleet.close()
             raise
@@ -258,16 +260,15 @@ class Fleet:
             raise DevnetError(f"Node {node} runs already.")
         return await self._launch(agent)
 
-    async def faucet(self, address: str, hole_wei: int, gas_wei: int) -> Mapping[str, Any]:
-        """HOLE from the treasury and gas money, both in wei."""
+    async def faucet(self, address: str, hole_wei: int, gas_wei: int | None) -> Mapping[str, Any]:
+        """HOLE from the treasury and gas money, both in wei; None: as much gas money as every account got."""
         from blackhole.chain.values import address as checked
 
         to = checked(address)
         if hole_wei:
             await self.genesis.chain.send(self.genesis.token.transfer(to, hole_wei), self.genesis.accounts["treasury"])
-        if gas_wei:
-            await self.genesis.give_gas(to, gas_wei)
-        return {"address": to}
+        given = await self.genesis.give_gas(to, gas_wei) if gas_wei != 0 else 0
+        return {"address": to, "hole_wei": str(hole_wei), "gas_wei": str(given)}
 
 
 def free_port(host: str) -> int:
@@ -300,7 +301,7 @@ def make_folder(path: Path, network: Path, settings: DevnetSettings, host: str, 
         "agent.drain_seconds": 2,
         "api.listen": f"{host}:{port}",
         "api.endpoint": endpoint,
-        "chain.poll_seconds": BLOCK_MILLISECONDS / 1000,
+        **({} if settings.rpc else {"chain.poll_seconds": BLOCK_MILLISECONDS / 1000}),
         "chain.settle_periods": 1,
         "storage.price_wei_per_gib_period": settings.price_wei,
         "storage.capacity_gib": settings.capacity_gib,

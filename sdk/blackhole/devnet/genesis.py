@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blackhole.chain.values import Address, address
+from blackhole.devnet import guest
 from blackhole.devnet.chain import DevnetChain
 from blackhole.devnet.folder import RunFolder
 from blackhole.devnet.settings import DevnetSettings
-from blackhole.errors import DevnetError
 from blackhole.paths import write_private
 from blackhole.units import Tokens
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from blackhole.network import Network
 
 GAS_WEI = 10 * 10**18
-"""Gas money every account of a devnet starts with, in wei of the chain's coin."""
+"""Gas money every account starts with on a devnet's own chain, in wei of the chain's coin."""
 
 TREASURY = Tokens("500000000")
 """HOLE the faucet gives from."""
@@ -33,9 +33,6 @@ OWNER = Tokens("1000000")
 
 COLLATERAL = 60 * 10**18 // 2**20
 """wei reserved a KiB: 60 periods of the default price."""
-GAS_SHARE = 100
-"""On a chain of the user's, accounts get a hundredth of what they get here: 0.1 coins."""
-
 USERS = ("payer", "reader", "repairer")
 """Accounts with HOLE, a balance in the bank and an allowance for the storage market."""
 
@@ -48,6 +45,7 @@ class Genesis:
         network: what network.json holds.
         accounts: every funded account's signer by name; their keys are in `accounts/`.
         own: the devnet's own chain; None when the user named one.
+        gas_wei: gas money an account gets, in wei of the chain's coin.
     """
 
     def __init__(
@@ -58,6 +56,7 @@ class Genesis:
         accounts: Mapping[str, LocalSigner],
         keys: dict[str, bytes],
         own: DevnetChain | None,
+        gas_wei: int,
     ) -> None:
         from blackhole.chain.bindings.blackhole_token import BlackholeToken
         from blackhole.chain.bindings.node_registry import NodeRegistry
@@ -71,6 +70,7 @@ class Genesis:
         self.network = network
         self.accounts = accounts
         self.own = own
+        self.gas_wei = gas_wei
         self.token = BlackholeToken(network.addresses["BlackholeToken"])
         self.hub = PaymentHub(network.addresses["PaymentHub"])
         self.vault = StakeManager(network.addresses["StakeManager"])
@@ -78,11 +78,14 @@ class Genesis:
         self.market = StorageMarket(network.addresses["StorageMarket"])
 
     @classmethod
-    async def make(cls, run: RunFolder, settings: DevnetSettings, own: DevnetChain | None) -> Genesis:
+    async def make(
+        cls, run: RunFolder, settings: DevnetSettings, own: DevnetChain | None, say: Callable[[str], None]
+    ) -> Genesis:
         """Draw keys, hand out gas money, deploy the contracts, fill the users' balances, write network.json.
 
         Raises:
-            ChainError: the chain refuses; with `--rpc` also when BLACKHOLE_KEY_FILE's account cannot pay.
+            ChainError: the chain refuses.
+            DevnetError, InsufficientFunds: a chain named with `--rpc` cannot carry a devnet; see `guest`.
         """
         from blackhole.chain.client import Chain
         from blackhole.chain.rpc import Rpc
@@ -90,22 +93,41 @@ class Genesis:
 
         url = own.url if own is not None else settings.rpc
         assert url is not None
-        accounts, keys = create_accounts(settings.nodes)
-        for name in ("deployer", "treasury", *USERS):
-            await asyncio.to_thread(write_key, run, name, keys.pop(name))
         chain = Chain(Rpc(url), home=Home.locate(run.home("devnet")))
         try:
-            await hand_out_gas(chain, own, [signer.address for signer in accounts.values()])
-            deployed = await _deploy(chain, settings, accounts, url)
-            # What clients take when they are not told, and how long a period is for who sits in front of it.
-            pace = {"pace_seconds": settings.pace} if own is not None else {}
-            network = replace(deployed, extra={**deployed.extra, "profile": settings.profile, **pace})
-            genesis = cls(run, chain, network, accounts, keys, own)
-            await asyncio.gather(*(genesis._fill(accounts[name]) for name in USERS))
-            await asyncio.to_thread(network.save, run.network)
+            gas_wei = GAS_WEI
+            if own is None:
+                say("looking at your chain: who pays, and whether it makes blocks")
+                await guest.require_host(chain, settings.nodes)
+                gas_wei = await guest.account_wei(chain)
+            say("accounts and contracts")
+            genesis = await cls._on(run, settings, chain, url, own, gas_wei)
         except BaseException:
             await chain.close()
             raise
+        return genesis
+
+    @classmethod
+    async def _on(
+        cls,
+        run: RunFolder,
+        settings: DevnetSettings,
+        chain: Chain,
+        url: str,
+        own: DevnetChain | None,
+        gas_wei: int,
+    ) -> Genesis:
+        accounts, keys = create_accounts(settings.nodes)
+        for name in ("deployer", "treasury", *USERS):
+            await asyncio.to_thread(write_key, run, name, keys.pop(name))
+        await hand_out_gas(chain, own, [signer.address for signer in accounts.values()], gas_wei)
+        deployed = await _deploy(chain, settings, accounts, url)
+        # What clients take when they are not told, and how long a period is for who sits in front of it.
+        pace = {"pace_seconds": settings.pace} if own is not None else {}
+        network = replace(deployed, extra={**deployed.extra, "profile": settings.profile, **pace})
+        genesis = cls(run, chain, network, accounts, keys, own, gas_wei)
+        await asyncio.gather(*(genesis._fill(accounts[name]) for name in USERS))
+        await asyncio.to_thread(network.save, run.network)
         return genesis
 
     async def _fill(self, user: LocalSigner) -> None:
@@ -125,9 +147,11 @@ class Genesis:
         """Write an owner's key to `accounts/` under the name it gets once its node has an id."""
         write_key(self.run, name, self._keys.pop(drawn))
 
-    async def give_gas(self, to: str, wei: int = GAS_WEI) -> None:
-        """Raise an account's gas money by `wei`."""
+    async def give_gas(self, to: str, wei: int | None = None) -> int:
+        """Raise an account's gas money by `wei` (by default what every account got); how much it was."""
+        wei = self.gas_wei if wei is None else wei
         await hand_out_gas(self.chain, self.own, [address(to)], wei)
+        return wei
 
 
 def create_accounts(nodes: int) -> tuple[dict[str, LocalSigner], dict[str, bytes]]:
@@ -144,22 +168,13 @@ def write_key(run: RunFolder, name: str, key: bytes) -> None:
     write_private(run.accounts / f"{name}.key", b"0x" + key.hex().encode() + b"\n")
 
 
-async def hand_out_gas(chain: Chain, own: DevnetChain | None, to: Sequence[Address], wei: int = GAS_WEI) -> None:
+async def hand_out_gas(chain: Chain, own: DevnetChain | None, to: Sequence[Address], wei: int) -> None:
     """Give accounts gas money: from nowhere on our own chain, else from the account of BLACKHOLE_KEY_FILE."""
-    from blackhole.chain.signers import signer_from_environment
-    from blackhole.chain.values import Tx
-
-    if own is not None:
-        for account in to:
-            await asyncio.to_thread(own.set_balance, account, own.balance(account) + wei)
+    if own is None:
+        await guest.give_gas(chain, to, wei)
         return
-    funder = signer_from_environment()
-    if funder is None:
-        raise DevnetError(
-            "On a chain of yours somebody has to pay for gas.",
-            hint="Set BLACKHOLE_KEY_FILE to the key of a funded account of that chain.",
-        )
-    await chain.send_many([Tx(account, b"", wei // GAS_SHARE) for account in to], funder)
+    for account in to:
+        await asyncio.to_thread(own.set_balance, account, own.balance(account) + wei)
 
 
 async def _deploy(chain: Chain, settings: DevnetSettings, accounts: Mapping[str, LocalSigner], url: str) -> Network:

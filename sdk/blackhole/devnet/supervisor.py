@@ -120,7 +120,8 @@ class Supervisor:
         if operation == "start":
             return {"pid": await fleet.start(int(request["node"]))}
         if operation == "faucet":
-            return await fleet.faucet(request["address"], int(request["hole_wei"]), int(request["gas_wei"]))
+            gas_wei = None if request["gas_wei"] is None else int(request["gas_wei"])
+            return await fleet.faucet(request["address"], int(request["hole_wei"]), gas_wei)
         raise DevnetError(f"A devnet has no operation {operation}.")
 
     async def _move(self, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
