@@ -101,7 +101,7 @@ PROVE_BLOCKS: Final = 3_600
 DEVNET_PERIOD: Final = 240
 """s. 240 blocks of a devnet, a minute of wall time: its driver jumps to the next period long before."""
 DEVNET_PROVE_WINDOW: Final = 120
-"""s. At most half the period, and 30 s of wall time: no slow machine misses a proof."""
+"""s. At most half the period, and 30 s of wall time: what a slow machine has for a proof."""
 DEVNET_PROVE_BLOCKS: Final = 8
 """blocks. As PROVE_BLOCKS, in proportion; two seconds of wall time."""
 DRAW_DELAY: Final = 2
@@ -132,8 +132,6 @@ QUOTE_VALID: Final = 600
 # devnet
 BLOCK_MILLISECONDS: Final = 250
 """ms of wall time. A block every quarter second, each one second of chain time after the last."""
-PERIOD_WALL_MAX: Final = 20
-"""s of wall time. A period whose expected proofs do not all come is ended all the same."""
 
 # initial
 FAULT_BPS: Final = 500

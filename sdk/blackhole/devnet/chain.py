@@ -50,7 +50,7 @@ class DevnetChain:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def call(self, method: str, *parameters: object, timeout: float = 10) -> object:
+    def call(self, method: str, *parameters: object, timeout: float = 30) -> object:
         """One JSON-RPC call. Raises DevnetError with the chain's own message."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).encode()
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
@@ -82,7 +82,7 @@ class DevnetChain:
         return int(str(self.call("eth_getBalance", address, "latest")), 16)
 
 
-def start_chain(table: ProcessTable, folder: Path, log: Path, *, timeout: float = 20) -> DevnetChain:
+def start_chain(table: ProcessTable, folder: Path, log: Path, *, timeout: float = 60) -> DevnetChain:
     """Start anvil on a free port of this machine and wait until it answers.
 
     Raises:

@@ -1,21 +1,34 @@
-"""The driver of a devnet's clock: it ends a period when its proofs are in, or after 20 s of wall time."""
+"""The driver of a devnet's clock: it ends a period when its proofs are in, or when none can come any more."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from blackhole.devnet.chain import DevnetChain
-from blackhole.errors import DevnetError
-from blackhole.protocol import BLOCK_MILLISECONDS, PERIOD_WALL_MAX
+from blackhole.errors import BlackholeError, DevnetError
+from blackhole.protocol import BLOCK_MILLISECONDS
 
 LOOK_SECONDS = BLOCK_MILLISECONDS / 1000 / 2
 """Wall time between two looks at the chain: twice a block."""
 
-Unproven = Callable[[int], Awaitable[set[int]]]
-"""Nodes that are expected to prove a period and have not yet."""
+JUMP_SECONDS = 60.0
+"""Wall time after which a chain that makes no block counts as stuck."""
+
+
+class Proofs(Protocol):
+    """What the clock waits for."""
+
+    async def unproven(self, period: int) -> set[int]:
+        """Nodes that are expected to prove a period and have not yet."""
+        ...
+
+    async def closed(self, period: int) -> bool:
+        """Whether the window of a period is over: no proof of it can come any more."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +38,7 @@ class Step:
     Attributes:
         period: the period that began with it.
         seconds: wall time spent waiting for the proofs of the period before.
-        unproven: nodes that were expected to prove and did not within the limit.
+        unproven: nodes that were expected to prove and did not while they could.
     """
 
     period: int
@@ -37,15 +50,17 @@ class Clock:
     """Moves the chain from period to period.
 
     During period `p` the nodes draw and prove period `p - 1`; when all expected nodes have, the clock jumps to `p + 1`.
-    `held`, it moves only when asked; else it moves by itself, no faster than one period in `pace` seconds of wall time.
+    A slow machine is waited for as long as the chain itself allows: until the window of `p - 1` has closed or, where
+    nobody drew it, `p` has passed. `held`, the clock moves only when asked; else it moves by itself, no faster than one
+    period in `pace` seconds of wall time.
     """
 
-    def __init__(self, chain: DevnetChain, period: int, unproven: Unproven, *, pace: float, held: bool = False) -> None:
+    def __init__(self, chain: DevnetChain, period: int, proofs: Proofs, *, pace: float, held: bool = False) -> None:
         self.chain = chain
         self.period = period
         self.pace = pace
         self.held = held
-        self._unproven = unproven
+        self._proofs = proofs
         self._lock = asyncio.Lock()
 
     async def now(self) -> int:
@@ -62,8 +77,8 @@ class Clock:
         current = await self.now()
         missing: set[int] = set()
         while wait:
-            missing = await self._unproven(current - 1)
-            if not missing or time.monotonic() - began >= PERIOD_WALL_MAX:
+            missing = await self._proofs.unproven(current - 1)
+            if not missing or await self._proofs.closed(current - 1) or await self.now() > current:
                 break
             await asyncio.sleep(LOOK_SECONDS)
         waited = time.monotonic() - began
@@ -83,7 +98,7 @@ class Clock:
         if timestamp >= to:
             return timestamp
         await asyncio.to_thread(self.chain.jump, to)
-        until = time.monotonic() + 10
+        until = time.monotonic() + JUMP_SECONDS
         while True:
             _, timestamp = await asyncio.to_thread(self.chain.head)
             if timestamp >= to:
@@ -93,12 +108,15 @@ class Clock:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def run(self) -> None:
-        """Move by itself until cancelled."""
+        """Move by itself until cancelled. What goes wrong once (a slow answer of the chain) is said and tried again."""
         began = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            # Without anything to prove nobody waits for the next period: 20 s, as when a proof does not come.
             if self.held or time.monotonic() - began < self.pace:
                 continue
-            await self.step()
+            try:
+                await self.step()
+            except BlackholeError as error:
+                sys.stderr.write(f"clock: {error.message}\n")
+                sys.stderr.flush()
             began = time.monotonic()

@@ -236,6 +236,12 @@ class Fleet:
             if ledger.leaves and not ledger.ended_at and period >= ledger.missed_to and not proven
         }
 
+    async def closed(self, period: int) -> bool:
+        """Whether the window of a drawn period is over: nobody can prove it any more."""
+        window = await self.genesis.chain.read(self.genesis.market.window_of(period))
+        number, timestamp = await self.head()
+        return bool(window.drawn_at) and timestamp > window.closes_at and number > window.closes_block
+
     async def kill(self, node: int) -> Mapping[str, Any]:
         """SIGKILL an agent with all its processes; the clock no longer waits for it."""
         agent = self._agent(node)

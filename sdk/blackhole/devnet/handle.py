@@ -27,6 +27,8 @@ SUPERVISOR = "supervisor"
 SILENT_SECONDS = 240
 """Longest time a start may make no progress. How long all of it takes is the machine's business, and the chain's."""
 STOP_SECONDS = 30
+PERIOD_SECONDS = 120
+"""Longest a period may take to end: twice what the chain's own blocks need for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Devnet:
             progress: called with a line for each phase.
 
         Raises:
-            DevnetError: one runs there already, the machine is too small, or it did not start; nothing is left running.
+            DevnetError: one runs there already, the machine is too small, or it did not start; nothing is left running,
+                and of a start that failed the logs.
         """
         devnet = cls(folder)
         settings = settings or DevnetSettings()
@@ -90,8 +93,11 @@ class Devnet:
         settings.save(devnet.folder.path / "settings.json")
         try:
             devnet._launch(progress or (lambda _: None))
-        except BaseException:
+        except Exception:
             devnet.down(keep=True)
+            raise
+        except BaseException:
+            devnet.down()
             raise
         return devnet
 
@@ -102,7 +108,8 @@ class Devnet:
             if living := self.processes():
                 raise DevnetError(
                     f"A devnet runs in {run.path} already ({', '.join(sorted(living)[:5])}).",
-                    hint="Use it, end it with blackhole devnet down, or name another folder in BLACKHOLE_DEVNET.",
+                    hint=f"Use it, end it with BLACKHOLE_DEVNET={run.path} blackhole devnet down, or name another "
+                    "folder in BLACKHOLE_DEVNET.",
                 )
             if any(run.path.iterdir()) and not (run.path / "settings.json").exists():
                 raise DevnetError(f"{run.path} holds something else.", hint="Name another folder in BLACKHOLE_DEVNET.")
@@ -221,12 +228,12 @@ class Devnet:
         return self._ask("status")
 
     def advance(self, periods: int = 1, *, wait: bool = True) -> list[dict[str, Any]]:
-        """End `periods` periods, each after its expected proofs (if `wait`) or 20 s of wall time.
+        """End `periods` periods, each after its expected proofs (if `wait`) or when none can come any more.
 
         Returns:
             For each: `period` begun, `seconds` waited, `unproven` nodes.
         """
-        answer = self._ask("advance", periods=periods, wait=wait, timeout=60 + 30 * periods)
+        answer = self._ask("advance", periods=periods, wait=wait, timeout=60 + PERIOD_SECONDS * periods)
         steps: list[dict[str, Any]] = answer["steps"]
         return steps
 

@@ -75,7 +75,7 @@ class Supervisor:
                     self.clock = Clock(
                         self.chain,
                         self.fleet.period,
-                        self.fleet.unproven,
+                        self.fleet,
                         pace=self.settings.pace,
                         held=self.settings.held,
                     )
