@@ -28,7 +28,7 @@ def left(run: Path) -> list[int]:
     return found
 
 
-def wait(condition: Callable[[], object], seconds: float = 20) -> None:
+def wait(condition: Callable[[], object], seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "condition not met in time"

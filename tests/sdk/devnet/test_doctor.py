@@ -33,7 +33,9 @@ def doctor(folder: Path, **variables: str) -> tuple[int, dict[str, dict[str, Any
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BLACKHOLE")}
     environment |= {"BLACKHOLE_HOME": str(folder / "home"), **variables}
     command = [sys.executable, "-m", "blackhole.cli.app", "--json", "doctor"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False, cwd=folder)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=folder
+    )
     assert done.stdout, done.stderr
     return done.returncode, {row["check"]: row for row in json.loads(done.stdout)["findings"]}
 

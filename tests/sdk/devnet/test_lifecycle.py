@@ -88,7 +88,7 @@ def test_another_folder_finds_it_by_the_selected_network(net: Devnet, tmp_path: 
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode == 0, done.stdout
@@ -146,7 +146,7 @@ def test_ending_the_command_in_the_foreground_ends_everything(run: Path, number:
     assert command.stdout is not None
     wait(lambda: b"down" in command.stdout.readline())  # type: ignore[union-attr]
     command.send_signal(number)
-    command.communicate(timeout=30)
+    command.communicate(timeout=120)
     assert left(run) == []
     assert not run.exists()
 
@@ -156,8 +156,9 @@ def test_interrupting_the_start_leaves_nothing(run: Path) -> None:
     command = subprocess.Popen([*CLI, "devnet", "up", "--nodes", "0"], env=environment, stderr=subprocess.PIPE)
     wait(lambda: len(left(run)) >= 2)
     command.send_signal(signal.SIGINT)
-    command.communicate(timeout=40)
+    command.communicate(timeout=120)
     assert left(run) == []
+    assert not run.exists()
 
 
 def test_a_chain_that_ends_is_said_and_everything_else_ends(run: Path) -> None:

@@ -25,7 +25,7 @@ def table(tmp_path: Path):  # type: ignore[no-untyped-def]
     table.end(list(table.records), grace=0)
 
 
-def wait(condition, seconds: float = 10) -> None:  # type: ignore[no-untyped-def]
+def wait(condition, seconds: float = 60) -> None:  # type: ignore[no-untyped-def]
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "condition not met in time"
@@ -99,6 +99,22 @@ def test_who_ignores_sigterm_is_killed_after_the_grace(table: ProcessTable, tmp_
     wait(lambda: "deaf" in log.read_text())
     assert table.end(["deaf"], grace=0.2) == ["deaf"]
     assert not record.alive()
+
+
+def test_what_the_demo_starts_ends_with_the_demo(tmp_path: Path) -> None:
+    child = f"from blackhole.devnet.demo.child import end_with_parent; end_with_parent(); {SLEEPER}"
+    script = (
+        f"import subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', {child!r}], "
+        "stdin=subprocess.PIPE, start_new_session=True); print(child.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    assert started_at(pid) is not None
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    wait(lambda: started_at(pid) is None)
 
 
 def test_a_torn_table_counts_as_none(tmp_path: Path) -> None:

@@ -23,21 +23,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def _leave(*_: object) -> None:
+    # Once is enough: ending the network takes some seconds and must not be left half done.
+    for name in SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
+    sys.stderr.write("demo: interrupted, ending what runs\n")
     raise KeyboardInterrupt
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; 0 when every claim held."""
     chosen = _parser().parse_args(arguments)
-    for name in (signal.SIGTERM, signal.SIGHUP):
+    for name in SIGNALS:
         signal.signal(name, _leave)
     plan = Plan(chosen.file, chosen.nodes, chosen.kill, chosen.profile, chosen.json, chosen.keep)
     demo = Demo(plan)
     try:
         demo.run()
     except KeyboardInterrupt:
-        sys.stderr.write("demo: interrupted\n")
         return 130
     except BlackholeError as error:
         sys.stderr.write(f"demo failed: {error.message}\n  next: {error.hint}\n")

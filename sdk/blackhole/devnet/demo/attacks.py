@@ -19,7 +19,7 @@ from blackhole.storage.manifest_reading import decode_manifest
 from blackhole.storage.masking import ShardMasks
 from blackhole.storage.rows import RowBuffer
 
-CHEAT_SECONDS = 60.0
+CHEAT_SECONDS = 180.0
 TRIES = 4
 """Periods a cheat may have to wait for a leaf of its shard; all but the first are needed once in a thousand runs."""
 
@@ -47,7 +47,8 @@ class CheatProcess:
             kind,
             str(folder),
             str(stage.net.network),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,
             stdout=asyncio.subprocess.PIPE,
             env=environment,
             limit=1 << 20,
@@ -129,7 +130,7 @@ async def cheat(stage: Stage) -> None:
 
 
 async def _answers(stage: Stage, cheats: list[CheatProcess]) -> list[dict[str, Any]]:
-    """What each submitted. While a cheat is only asked for the manifest, another period passes."""
+    """What each submitted. While a cheat is only asked for the manifest, or too slow, another period passes."""
     answers: dict[int, dict[str, Any]] = {}
     for _ in range(TRIES):
         await stage.advance()

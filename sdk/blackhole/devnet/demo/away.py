@@ -8,7 +8,7 @@ from blackhole.chain.bindings.payment_hub import LaneOpened
 from blackhole.chain.bindings.stake_manager import Faulted
 from blackhole.client import AsyncBlackhole
 from blackhole.devnet.demo import reads
-from blackhole.devnet.demo.stage import Stage
+from blackhole.devnet.demo.stage import PATIENCE, Stage
 from blackhole.errors import NodeRefused
 from blackhole.escrow.vouchers import VoucherDomain, VoucherSigner
 from blackhole.protocol import BPS, MISS_STEP, STORAGE
@@ -78,14 +78,14 @@ async def buy(stage: Stage, client: AsyncBlackhole, node: int) -> tuple[int, int
 
 
 async def _block(reached: Reached, path: str, lane: int) -> bytes:
-    for _ in range(100):
-        try:
-            return await reached.client.get(path, {"Blackhole-Lane": str(lane)}, limit=2**20)
-        except NodeRefused as error:
-            if error.code != "unknown_lane":
-                raise
-        await asyncio.sleep(0.1)  # not final yet
-    raise NodeRefused(f"the node never saw lane {lane}", status=402)
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await reached.client.get(path, {"Blackhole-Lane": str(lane)}, limit=2**20)
+            except NodeRefused as error:
+                if error.code != "unknown_lane":
+                    raise
+            await asyncio.sleep(0.1)  # not final yet
 
 
 async def redeemed_together(stage: Stage, reached: Reached, lanes: dict[int, int], entries: int) -> None:

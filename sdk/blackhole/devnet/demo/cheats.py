@@ -6,8 +6,8 @@
 `invent` deletes its shards and answers with invented bytes. `freeload` keeps of its shards only the hash trees (3 % of
 the bytes), deletes the rest, and when a leaf is asked for reads the same KiB from k of its peers, pays for it, and
 combines what it got as the erasure code allows. Both submit their answer without asking whether it would be accepted.
-They speak JSON lines on stdout: `ready`, then `skipped` (a leaf of the manifest, which is no secret, was asked for) or
-`answered`.
+They speak JSON lines on stdout: `ready`, then `skipped` (a leaf of the manifest, which is no secret, was asked for, or
+the window closed meanwhile) or `answered`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from typing import Any
 from blackhole.chain.bindings.blackhole_token import BlackholeToken
 from blackhole.chain.bindings.node_registry import NodeRegistry
 from blackhole.chain.bindings.payment_hub import LaneOpened, PaymentHub
-from blackhole.chain.bindings.storage_market import StorageMarket
+from blackhole.chain.bindings.storage_market import StorageMarket, WindowClosed
 from blackhole.chain.client import Chain
 from blackhole.chain.raw_transactions import RawTransaction
 from blackhole.chain.rpc import Rpc
 from blackhole.chain.signers import load_keystore, signer_from_environment
 from blackhole.chain.values import Address, Tx
+from blackhole.devnet.demo.child import end_with_parent
 from blackhole.errors import BlackholeError, NodeRefused, Reverted
 from blackhole.escrow.vouchers import VoucherDomain, VoucherSigner
 from blackhole.network import Network
@@ -161,7 +162,8 @@ class Cheat:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _answer(self, period: int) -> bool:
-        """Answer for `period`; False when a leaf of the manifest was asked for, which everybody can read."""
+        """Answer for `period`; False when it came too late, or a leaf of the manifest was asked for, which everybody
+        can read."""
         samples = (await self.chain.read(self.market.seed_of(period))).samples
         answers, said = [], []
         for i in range(samples):
@@ -180,6 +182,9 @@ class Cheat:
             said.append({"piece": piece.root.hex(), "block": sampled.block, "chunk": sampled.chunk, **more})
         tx = self.market.prove(self.node, period, b"".join(answers))
         reason = await self._why(tx)
+        if reason == WindowClosed.__name__:
+            say("skipped", period=period)
+            return False
         mined = await self._send(tx)
         ok = mined["status"] == "0x1"
         gas = int(mined["gasUsed"], 16)
@@ -342,6 +347,7 @@ class Freeloader(Cheat):
 
 def main() -> int:
     """Entry of the process."""
+    end_with_parent()
     kind, folder, network = sys.argv[1:4]
     cheat = {"invent": Inventor, "freeload": Freeloader}[kind](Path(folder), Network.load(network))
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from blackhole.client import AsyncBlackhole
+from blackhole.devnet.demo.child import end_with_parent
 from blackhole.errors import BlackholeError
 from blackhole.storage.repair_order import RepairOrder
 
@@ -49,6 +50,7 @@ async def repair(order: RepairOrder) -> None:
 
 def main() -> int:
     """Entry of the process."""
+    end_with_parent()
     try:
         asyncio.run(repair(RepairOrder.from_json(json.loads(Path(sys.argv[1]).read_text()))))
     except BlackholeError as error:

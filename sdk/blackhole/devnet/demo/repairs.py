@@ -20,7 +20,7 @@ from blackhole.units import Tokens
 
 BUDGET = Tokens("10")
 """HOLE the owner lets the repairer spend beyond what lost deals give back."""
-LINE_SECONDS = 120.0
+LINE_SECONDS = 300.0
 PROVEN = 3
 """Periods after which the new nodes have proven one whose window has closed."""
 
@@ -49,7 +49,8 @@ class Repairer:
             "-m",
             "blackhole.devnet.demo.repairer",
             str(order),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,
             stdout=asyncio.subprocess.PIPE,
             env=environment,
             cwd=home,

@@ -32,7 +32,7 @@ from blackhole.storage.transport import Transport
 if TYPE_CHECKING:
     from blackhole.storage.types import StoredObject
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds a claim may take to come true. Only a failing one takes long; a machine may be slow."""
 
 
