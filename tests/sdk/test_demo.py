@@ -105,6 +105,14 @@ def test_too_few_nodes_are_refused_at_once_with_the_number_needed(tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_report_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--json", str(tmp_path), timeout=30)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
     done = demo(tmp_path, "--file", str(tmp_path / "missing"), timeout=30)
     assert done.returncode == 2

@@ -37,6 +37,9 @@ class Demo:
             BlackholeError: what failed. The report is written first and says the same.
         """
         report = self.report
+        if self.plan.json is not None:
+            # Where it cannot be written that is said now, not after the last step.
+            report.write(self.plan.json)
         try:
             report.file_bytes = self.plan.refuse(self.folder.path)
             self._on_network()
@@ -59,11 +62,13 @@ class Demo:
     def _on_network(self) -> None:
         plan, report = self.plan, self.report
         net: Devnet | None = None
+        finished = False
         try:
+            report.chapter("A network on this machine; the file is quoted and stored")
             with report.step("network up") as _:
                 settings = DevnetSettings(nodes=plan.nodes, profile=plan.profile, held=True)
                 net = Devnet.up(settings, self.folder, progress=lambda line: report.say(f"  {line}"))
-                report.say(f"  {plan.nodes} nodes are healthy")
+                report.say(f"  {plan.nodes} nodes are ready")
             source, small = plan.file, None
             if source is None:
                 source = self.folder.path / "sample.bin"
@@ -73,28 +78,37 @@ class Demo:
                 make_sample(source, COMPANION_BYTES)
                 report.say("  the file is small: an object of 2 MiB goes with it, so that there are shards to lose")
             asyncio.run(self._steps(net, source, small))
+            finished = True
         finally:
             if net is not None:
-                self._end(net)
+                self._end(net, finished)
 
     async def _steps(self, net: Devnet, source: Path, small: Path | None) -> None:
         from blackhole.devnet.demo import attacks, away, faults, leaving, reads, repairs, store
         from blackhole.devnet.demo.stage import Stage
 
-        stage = Stage(self.plan, self.report, net, source, small)
+        report = self.report
+        stage = Stage(self.plan, report, net, source, small)
         try:
             await store.network(stage)
             await store.put(stage)
+            report.chapter("Periods pass: drawn, proven and settled by the nodes' own keys")
             await store.periods(stage)
+            report.chapter(f"{self.plan.kill} nodes die, one invents its bytes, one kept nothing")
             attacks.cast(stage)
             await attacks.kill(stage)
             await attacks.cheat(stage)
+            report.chapter("Meanwhile the file is read back, paid by vouchers")
             await reads.while_dead(stage)
+            report.chapter("The dead and the cheats are unpaid and lose their stake by the same rule")
             await faults.ten_misses(stage)
             await store.paid(stage)
+            report.chapter("Somebody who cannot read the file restores it")
             rebuilt = await repairs.restore(stage)
             await repairs.fresh_read(stage, rebuilt)
+            report.chapter("A node that was away comes back and forgets nothing")
             await away.come_back(stage)
+            report.chapter("A node that earned leaves with its bond, and the books close")
             await leaving.leave(stage)
             await leaving.balances(stage)
             await store.senders(stage)
@@ -102,13 +116,18 @@ class Demo:
         finally:
             await stage.close()
 
-    def _end(self, net: Devnet) -> None:
+    def _end(self, net: Devnet, finished: bool) -> None:
+        report = self.report
         if not self.plan.keep:
-            self.report.say("network down")
+            report.say("network down")
             net.down()
             return
-        self.report.say(f"kept: {net.folder.path}")
+        report.say(f"the network runs on in {net.folder.path}")
+        if finished:
+            net.hold(False)
+            report.say("its clock moves by itself now; the file's paid time ended with the 21 days, so store another")
         sys.stderr.write(
             f"  export {FOLDER_VARIABLE}={net.folder.path} BLACKHOLE_NETWORK={net.network}\n"
-            "  blackhole devnet status; blackhole devnet down\n"
+            f"  export BLACKHOLE_KEY_FILE={net.key_file('payer')}\n"
+            "  blackhole storage put FILE; blackhole devnet status; blackhole devnet down\n"
         )

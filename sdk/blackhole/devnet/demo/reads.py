@@ -63,7 +63,8 @@ async def unpaid(stage: Stage) -> None:
                 answers[node] = f"{error.status} {error.code}"
             else:
                 answers[node] = "402"
-    held = bool(answers) and set(answers.values()) == {"402"}
+    standing = set(stage.holders) - set(stage.roles.lost)
+    held = set(answers) == standing and set(answers.values()) == {"402"}
     stage.report.check(f"without a lane all {len(answers)} nodes answer 402", held, answers)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from blackhole.cli.output import size, table
-from blackhole.errors import BlackholeError
+from blackhole.errors import BlackholeError, InputError
 
 
 class CheckFailed(BlackholeError):
@@ -77,6 +77,7 @@ class Report:
     quote_wei: int = 0
     spent_wei: int = 0
     error: dict[str, Any] | None = None
+    chapters: int = 0
     began: float = field(default_factory=time.monotonic)
     out: TextIO = field(default_factory=lambda: sys.stdout)
 
@@ -84,6 +85,12 @@ class Report:
     def ok(self) -> bool:
         """True when it went to its end, made claims, and every one held."""
         return self.error is None and bool(self.checks) and all(held for _, held in self.checks)
+
+    def chapter(self, title: str) -> None:
+        """Begin one of the parts of the story; its steps follow."""
+        self.chapters += 1
+        self.out.write(f"\n{self.chapters}. {title}\n")
+        self.out.flush()
 
     def say(self, line: str) -> None:
         """A line of live progress, with the seconds since the beginning."""
@@ -106,7 +113,7 @@ class Report:
         """Time one step. Its transactions and gas are filled in by who reads the chain."""
         row = StepRow(name)
         self.steps.append(row)
-        self.say(f"{len(self.steps)}. {name}")
+        self.say(f"- {name}")
         began = time.monotonic()
         try:
             yield row
@@ -129,11 +136,17 @@ class Report:
         return found
 
     def write(self, path: Path) -> None:
-        """Write the JSON report in one step."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write the JSON report in one step. Raises InputError where nothing can be written."""
         new = path.with_name(path.name + ".new")
-        new.write_text(json.dumps(self.to_json(), indent=1) + "\n")
-        new.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+            new.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                new.unlink()
+            why = f"The report cannot be written to {path}: {error.strerror}."
+            raise InputError(why, hint="Name a file in a folder of yours: JSON=report.json.") from error
 
     def tables(self) -> str:
         """The tables at the end."""

@@ -120,6 +120,8 @@ def by_agents(stage: Stage, entries: list[Entry]) -> None:
     """Fail on any transaction that no node's own key sent, the driver's above all."""
     report = stage.report
     own = {node.signer: node.node for node in stage.nodes.values()}
+    report.say("  every transaction of these periods, by its sender:")
+    list_senders(stage, entries)
     strangers = [(entry.name, entry.sender) for entry in entries if entry.sender not in own]
     report.check(
         f"all {len(entries)} transactions were sent by the nodes' own keys", bool(entries) and not strangers, strangers
@@ -137,18 +139,27 @@ def by_agents(stage: Stage, entries: list[Entry]) -> None:
     report.check("one seed a period for the whole network", len({event.period for event in drawn}) == len(drawn))
 
 
+def list_senders(stage: Stage, entries: list[Entry]) -> dict[str, Counter[str]]:
+    """Say who sent what; the calls by sender's name, or by address where it is nobody we know."""
+    accounts = {stage.address(path.stem): path.stem for path in stage.net.folder.accounts.glob("*.key")}
+    names = accounts | {node.signer: f"node {node.node}" for node in stage.nodes.values()}
+    sent: dict[str, Counter[str]] = {}
+    for entry in entries:
+        sent.setdefault(names.get(entry.sender, entry.sender), Counter())[entry.name.partition(".")[2]] += 1
+    for name in sorted(sent, key=lambda name: (name.partition(" ")[0], len(name), name)):
+        stage.report.say(
+            f"    {name:<10} " + ", ".join(f"{count} {call}" for call, count in sorted(sent[name].items()))
+        )
+    return sent
+
+
 async def senders(stage: Stage) -> None:
     """Name the sender of every transaction since the network was up; the driver sent none of them."""
     report = stage.report
     stage.ledger.read()
-    accounts = {stage.address(path.stem): path.stem for path in stage.net.folder.accounts.glob("*.key")}
-    names = accounts | {node.signer: f"node {node.node}" for node in stage.nodes.values()}
-    sent: dict[str, Counter[str]] = {}
-    for entry in stage.ledger.entries[stage.set_up :]:
-        sent.setdefault(names.get(entry.sender, entry.sender), Counter())[entry.name.partition(".")[2]] += 1
-    for name in sorted(sent, key=lambda name: (name.partition(" ")[0], len(name), name)):
-        report.say(f"    {name:<10} " + ", ".join(f"{count} {call}" for call, count in sorted(sent[name].items())))
-    strangers = set(sent) - set(names.values())
+    report.say("  every transaction since the network was up, by its sender:")
+    sent = list_senders(stage, stage.ledger.entries[stage.set_up :])
+    strangers = [name for name in sent if name.startswith("0x")]
     report.check("every sender is known", not strangers, strangers)
     driver = set(sent) & {"deployer", "treasury"}
     report.check("the network's driver sent not one transaction", not driver, driver)
