@@ -86,7 +86,7 @@ def cast(stage: Stage) -> None:
 
 async def kill(stage: Stage) -> None:
     """SIGKILL nodes for good."""
-    async with stage.step(f"{stage.plan.kill} nodes killed") as _:
+    async with stage.step(f"{stage.plan.killed} killed") as _:
         for node in stage.roles.killed:
             await asyncio.to_thread(stage.net.kill, node)
             stage.report.nodes[node].killed = True

@@ -94,7 +94,7 @@ class Demo:
             await store.put(stage)
             report.chapter("Periods pass: drawn, proven and settled by the nodes' own keys")
             await store.periods(stage)
-            report.chapter(f"{self.plan.kill} nodes die, one invents its bytes, one kept nothing")
+            report.chapter(f"{self.plan.killed} killed, one invents its bytes, one kept nothing")
             attacks.cast(stage)
             await attacks.kill(stage)
             await attacks.cheat(stage)

@@ -45,6 +45,11 @@ class Plan:
     keep: bool
 
     @property
+    def killed(self) -> str:
+        """Whom it kills, in words."""
+        return f"{self.kill} node{'s' * (self.kill != 1)}"
+
+    @property
     def shape(self) -> Profile:
         """The erasure profile. Raises InputError when there is none of that name."""
         if self.profile not in PROFILES:
