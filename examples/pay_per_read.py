@@ -24,7 +24,7 @@ async def main(publisher_key: Path, reader_key: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncBlackhole(signer=load_key_file(publisher_key), home=Path(folder) / "publisher") as publisher:
             song = os.urandom(3 * MIB)
-            stored = await publisher.storage.put(song, profile="dev", periods=10, name="song")
+            stored = await publisher.storage.put(song, profile="dev", name="song")
             earned_before = await publisher.escrow.balance()
 
             async with AsyncBlackhole(signer=load_key_file(reader_key), home=Path(folder) / "reader") as reader:

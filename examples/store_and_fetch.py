@@ -17,11 +17,11 @@ from blackhole.units import format_tokens
 def main(path: Path) -> None:
     with Blackhole() as blackhole:
         storage = blackhole.storage
-        quote = storage.quote(path, profile="dev", periods=10)
+        quote = storage.quote(path, profile="dev")
         chosen = [row.node for row in quote.nodes if row.shard is not None]
         print(f"{quote.size} bytes on nodes {chosen} for {format_tokens(quote.total)} HOLE")
 
-        stored = storage.put(path, profile="dev", periods=10, max_price=quote.total)
+        stored = storage.put(path, profile="dev", max_price=quote.total)
         print(f"stored until period {stored.end}; cap {stored.cap}")
 
         with tempfile.TemporaryDirectory() as folder:

@@ -17,8 +17,8 @@ class Notebook:
         self.caps: dict[str, str] = {}
 
     def write(self, title: str, text: str) -> None:
-        """Store a note for twelve periods."""
-        self.caps[title] = self.client.storage.put(text.encode(), name=title, profile="dev", periods=12).cap
+        """Store a note for thirty periods, as long as nothing else is said."""
+        self.caps[title] = self.client.storage.put(text.encode(), name=title, profile="dev").cap
 
     def read(self, title: str) -> str:
         """Fetch a note."""

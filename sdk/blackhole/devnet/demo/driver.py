@@ -55,7 +55,7 @@ class Demo:
         finally:
             if self.plan.json is not None:
                 report.write(self.plan.json)
-            if report.steps:
+            if report.nodes:
                 report.out.write("\n" + report.tables() + "\n")
                 report.out.flush()
 
