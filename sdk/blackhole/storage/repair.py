@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from blackhole.errors import (
     InputError,
     IntegrityError,
     NodeError,
+    NodeRefused,
     NotYetChangeable,
     PriceTooHigh,
     Reverted,
@@ -58,6 +59,8 @@ OPEN_TRIES = 60
 """How often, half a second apart, an agreement is tried while its new node is proving."""
 TERMS_TRIES = 3
 """How often Terms are signed anew because their first period came before they were open."""
+NOT_STAGED = "not_staged"
+"""A node's word that it has let go of pieces no deal took in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,15 +235,16 @@ class Repair:
         restored: list[Replacement] = []
 
         async def one(slot: int, offered: Offered) -> None:
+            send = partial(self._upload, slot, offered, files, manifest)
             try:
-                await self._upload(slot, offered, files, manifest)
+                await send()
                 if self.order is None:
                     pieces = places.pieces[slot]
-                    restored.extend(await self._open_own(manifest, slot, offered, pieces, files, places.end))
+                    restored.extend(await self._open_own(manifest, slot, offered, pieces, files, places.end, send))
                 else:
                     for at, shard in sorted(files):
                         if shard == slot:
-                            restored.append(await self._open_by_policy(reader, manifest, at, slot, offered))
+                            restored.append(await self._open_by_policy(reader, manifest, at, slot, offered, send))
             except BlackholeError as error:
                 for at, shard in files:
                     if shard == slot and not any((r.segment, r.shard) == (at, slot) for r in restored):
@@ -287,8 +291,9 @@ class Repair:
         shards: list[Piece],
         files: Mapping[tuple[int, int], Path],
         end: int,
+        send: Callable[[], Awaitable[None]],
     ) -> list[Replacement]:
-        """One agreement of the owner over everything the slot lost."""
+        """One agreement of the owner over everything the slot lost; `send` brings its pieces to the node again."""
         listed = PieceList((*shards, *(block.piece for block in manifest.encode())))
         restored = partial(self._restored, slot, offered, shards, files)
         place = (await places(self.core, [offered.node], lambda place: place.end == end)).get(offered.node)
@@ -298,7 +303,13 @@ class Repair:
         for attempt in range(TERMS_TRIES):
             # A quote may be over by the second time; then the node's present price has to be no higher.
             quote = (offered.row, offered.signature) if attempt == 0 else None
-            identity, reason = await self._open_from_now(slot, offered, quote, listed, end)
+            try:
+                identity, reason = await self._open_from_now(slot, offered, quote, listed, end)
+            except NodeRefused as error:
+                if error.code != NOT_STAGED or attempt == TERMS_TRIES - 1:
+                    raise
+                await send()
+                continue
             if identity:
                 return restored(identity)
             if reason != deals.TOO_LATE:
@@ -345,9 +356,15 @@ class Repair:
         return hex(result.opened[slot]), ""
 
     async def _open_by_policy(
-        self, reader: ObjectReader, manifest: SegmentsManifest, at: int, slot: int, offered: Offered
+        self,
+        reader: ObjectReader,
+        manifest: SegmentsManifest,
+        at: int,
+        slot: int,
+        offered: Offered,
+        send: Callable[[], Awaitable[None]],
     ) -> Replacement:
-        """One agreement under the owner's policy over one lost shard."""
+        """One agreement under the owner's policy over one lost shard; `send` brings it to the node again."""
         quote: tuple[Mapping[str, Any], str] | None = (offered.row, offered.signature)
         for _ in range(TERMS_TRIES - 1):
             try:
@@ -355,6 +372,10 @@ class Repair:
             except Reverted as error:
                 if type(error.decoded).__name__ != deals.TOO_LATE:
                     raise
+            except NodeRefused as error:
+                if error.code != NOT_STAGED:
+                    raise
+                await send()
             quote = None
         return await self._open_by_policy_from_now(reader, manifest, at, slot, offered, quote)
 

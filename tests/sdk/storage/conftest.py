@@ -11,6 +11,7 @@ from blackhole.devnet.handle import Devnet
 from blackhole.devnet.settings import DevnetSettings
 from blackhole.errors import DevnetError
 from blackhole.units import Tokens
+from block_damage import Damage
 from storage_accounts import Account
 
 NODES = 14
@@ -62,20 +63,11 @@ def payer(account: Callable[..., Account]) -> Account:
 
 
 @pytest.fixture
-def corrupt(network: Devnet) -> Iterator[Callable[[int], None]]:
-    """Flips a bit in every block a node keeps; after the test each has its bytes again, so that it goes on proving."""
-    whole: dict[Path, bytes] = {}
-
-    def flip(node: int) -> None:
-        for path in (network.node(node).folder / "store").rglob("*"):
-            if path.is_file() and "blocks" in path.parts and path.stat().st_size > 2048:
-                raw = whole[path] = path.read_bytes()
-                path.write_bytes(raw[:100] + bytes([raw[100] ^ 1]) + raw[101:])
-
-    yield flip
-    for path, raw in whole.items():
-        if path.exists():
-            path.write_bytes(raw)
+def corrupt(network: Devnet) -> Iterator[Damage]:
+    """Damages what nodes keep; after the test each has its bytes again, so that it goes on proving."""
+    damage = Damage(network)
+    yield damage
+    damage.mend()
 
 
 @pytest.fixture
