@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from blackhole.chain.bindings.storage_market import Agreement, Changed, Opened, Settled
 from blackhole.chain.events import decode_log
+from blackhole.devnet.handle import Devnet
 from blackhole.face import portal
 from storage_accounts import Account
 
@@ -24,9 +25,10 @@ def changed(account: Account, agreement: str) -> list[Changed]:
     return _events(account, Changed, [int(agreement, 16).to_bytes(32, "big")])
 
 
-def settled(account: Account, agreement: str) -> int:
-    """wei an agreement has paid."""
-    return sum(event.amount for event in _events(account, Settled, [int(agreement, 16).to_bytes(32, "big")]))
+def settled(account: Account, agreement: str) -> tuple[int, int]:
+    """(wei an agreement has paid, first period it has not settled)."""
+    events = _events(account, Settled, [int(agreement, 16).to_bytes(32, "big")])
+    return sum(event.amount for event in events), max((event.to for event in events), default=0)
 
 
 def agreements(account: Account, ids: Iterable[str]) -> list[Agreement]:
@@ -34,6 +36,16 @@ def agreements(account: Account, ids: Iterable[str]) -> list[Agreement]:
     connection = account.client.connection
     calls = [connection.market.agreement_of(int(each, 16)) for each in ids]
     return portal().run(connection.chain.read_many(calls))
+
+
+def advance(network: Devnet, periods: int) -> None:
+    """End that many periods, and further ones until every node has proven the last: then agreements can be changed."""
+    last = network.advance(periods)[-1]
+    for _ in range(5):
+        if not last["unproven"]:
+            return
+        last = network.advance()[-1]
+    raise AssertionError(f"nodes {last['unproven']} do not prove")
 
 
 def period(account: Account) -> int:
