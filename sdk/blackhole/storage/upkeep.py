@@ -160,7 +160,8 @@ def _without(identity: int, seen: Seen, gone: list[bytes]) -> Draft:
         leaves=kept.leaves,
         # What stays keeps its price, as the node reckons it.
         rate=-(-now.rate * kept.leaves // now.leaves),
-        end=now.end if kept.pieces else min(now.end, seen.period + 2),
+        # Emptied, it ends as soon as the market allows: not before it has begun, nor before what is under way is paid.
+        end=now.end if kept.pieces else min(now.end, max(seen.period + 2, now.start + 1)),
         prepaid=0,
         nonce=now.nonce,
         last_period=seen.period,

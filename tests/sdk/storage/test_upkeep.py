@@ -116,7 +116,11 @@ def test_renewal_moves_the_end_and_keeps_within_the_limit(payer: Account) -> Non
     assert payer.client.storage.ls()[0].end == stored.end + 10
 
 
-def test_removal_gives_everything_up_and_forgets_the_cap(payer: Account) -> None:
+@pytest.mark.parametrize("early", [0, 10**9], ids=["from the next period", "from the one after"])
+def test_removal_gives_everything_up_and_forgets_the_cap(
+    payer: Account, monkeypatch: pytest.MonkeyPatch, early: int
+) -> None:
+    monkeypatch.setattr(deals, "EARLY_SECONDS", early)
     stored, _ = store(payer)
     kept = payer.client.storage.remove(stored.cap)
     assert (len(kept.agreements), kept.terminated, kept.failed) == (10, (), {})
