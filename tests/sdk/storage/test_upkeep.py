@@ -217,7 +217,7 @@ def test_a_repairer_restores_by_order_without_any_secret_of_the_owner(
     run = subprocess.run(command, env=repairer.environment, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     rows = [json.loads(line) for line in run.stdout.splitlines()]
-    assert [row["event"] for row in rows].count("restored") == 3
+    assert [row["event"] for row in rows].count("restored") == 3, run.stdout + run.stderr
     assert states(owner, stored.cap) == {"healthy": 10}
     assert owner.client.storage.get(stored.cap).data == data
     key, cap = owner.key_file.read_text(), stored.cap
