@@ -37,7 +37,10 @@ async def spread(core: StorageCore, held: Sequence[Held]) -> None:
         await asyncio.to_thread(core.keep_list, each.id, data)
         # Each the next ones in the ring, so that copies spread evenly.
         others = [node for node in (*nodes[at:], *nodes[:at]) if node is not None and node.info.id != each.node]
-        await asyncio.gather(*(_send(node, each.id, data) for node in others[:COPIES]))
+        kept = 0
+        while others and kept < COPIES:
+            asked, others = others[: COPIES - kept], others[COPIES - kept :]
+            kept += sum(await asyncio.gather(*(_send(node, each.id, data) for node in asked)))
 
     await asyncio.gather(*(one(at, each) for at, each in enumerate(known)))
 
@@ -76,7 +79,9 @@ async def _ask(node: Reached, identity: int, agreement: Agreement) -> PieceList 
         return None
 
 
-async def _send(node: Reached, identity: int, data: bytes) -> None:
+async def _send(node: Reached, identity: int, data: bytes) -> bool:
+    """Whether the node took it."""
+
     async def body() -> AsyncIterator[memoryview]:
         yield memoryview(data)
 
@@ -84,4 +89,5 @@ async def _send(node: Reached, identity: int, data: bytes) -> None:
         async with asyncio.timeout(SECONDS):
             await node.client.put(f"/v1/agreements/{identity:064x}/pieces", len(data), body(), {})
     except (NodeError, TimeoutError):
-        pass  # others have it, and the next Change brings it again
+        return False  # others have it, and the next Change brings it again
+    return True

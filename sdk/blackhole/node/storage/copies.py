@@ -53,7 +53,8 @@ class ListCopies:
             self._watch.chain.read(self._watch.hub.lock_of(address(market.address), identity)),
         )
         payer = lock.payer.lower()
-        if not any(deal.opened and deal.payer == payer for deal in self._state.deals.values()):
+        # What is signed counts: right after a put no deal of its payer is final yet, and the copies come then.
+        if not any(deal.payer == payer for deal in self._state.deals.values()):
             raise Refusal(403, "not_a_payer", "The agreement's payer has no deal here.", hint="Ask another node.")
         if now.status not in LIVE or not pieces.pieces or (pieces.root, pieces.leaves) != (bytes(now.root), now.leaves):
             raise Refusal(
