@@ -1,7 +1,9 @@
-"""`make test`: the test groups one after the other, each with its seconds against its budget, the sum last.
+"""`make test`: the test groups, each with its seconds against its budget, the sum last.
 
     python toolchain/run_tests.py [GROUP ...] [-- ARGUMENTS FOR PYTEST]
 
+The groups of the contracts compute all the time and the first of the others mostly waits for blocks: they run side by
+side, and a contract group's output comes when it has ended. The rest run one after the other.
 A group that has no folder yet is named as such. A group that collects no test, dies or leaves no closing line fails.
 """
 
@@ -13,13 +15,27 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 # Ape registers itself in every pytest run and starts a chain of its own for it.
-PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:ape_test", "-p", "no:cacheprovider", "--tb=short", "-rsfE"]
+PYTEST = [
+    sys.executable,
+    "-m",
+    "pytest",
+    "-q",
+    "-p",
+    "no:ape_test",
+    "-p",
+    "no:cacheprovider",
+    "--tb=short",
+    "-rsfE",
+    "--durations=10",
+]
 APE = [str(BIN / "ape"), "test", "-q", "--network", "ethereum:local:foundry", "--tb=short", "-rs"]
 CLOSING = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s.*$")
 FORGE_CLOSING = re.compile(r"(\d+) tests? passed, (\d+) failed, (\d+) skipped")
@@ -48,7 +64,7 @@ GROUPS = [
     Group("contracts", 240, [*PYTEST, *(f"--ignore={path}" for path in APE_TESTS)], ("tests/contracts",)),
     Group(
         "sdk",
-        600,
+        900,
         [*PYTEST, "--ignore=tests/sdk/devnet", "--ignore=tests/sdk/test_demo.py"],
         ("tests/sdk", "tests/toolchain"),
         retried=True,
@@ -58,6 +74,10 @@ GROUPS = [
 ]
 
 
+COMPUTING = ("forge", "ape", "contracts")
+"""Groups that need the processor, not the clock."""
+
+
 def subjects(group: Group) -> list[str]:
     """The paths of a group that hold tests."""
     if group.kind == "forge":
@@ -65,8 +85,34 @@ def subjects(group: Group) -> list[str]:
     return [path for path in group.paths if (ROOT / path).is_file() or any((ROOT / path).rglob("test_*.py"))]
 
 
-def run(group: Group, paths: list[str], extra: list[str]) -> Counter[str]:
-    """Run one group with its output passed through; its outcomes by name (`passed`, `failed`, `errors`, …)."""
+Say = Callable[[str], None]
+"""Takes a line of output."""
+
+
+def say(line: str) -> None:
+    """Pass a line through at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def run_all(groups: Sequence[Group], extra: list[str], *, held_back: bool = False) -> Counter[str]:
+    """Run groups one after the other; `held_back`: what each prints comes when it has ended."""
+    total: Counter[str] = Counter()
+    for group in groups:
+        paths = subjects(group)
+        if not paths:
+            say(f"--- {group.name}: no tests yet")
+        elif held_back:
+            lines: list[str] = []
+            total += run(group, paths, extra, lines.append)
+            say("\n".join(lines))
+        else:
+            total += run(group, paths, extra, say)
+    return total
+
+
+def run(group: Group, paths: list[str], extra: list[str], say: Say) -> Counter[str]:
+    """Run one group; its outcomes by name (`passed`, `failed`, `errors`, …)."""
     if group.command is APE:
         # Ape lists 500 files of a project and puts the copies of OpenZeppelin it made last time first: it would then
         # find none of ours.
@@ -74,7 +120,7 @@ def run(group: Group, paths: list[str], extra: list[str]) -> Counter[str]:
             shutil.rmtree(copies, ignore_errors=True)
         (ROOT / ".build" / "__local__.json").unlink(missing_ok=True)
     command = group.command if group.kind == "forge" else [*group.command, *extra, *paths]
-    print(f"--- {group.name} (budget {group.budget} s): {' '.join(command[-4:])}", flush=True)
+    say(f"--- {group.name} (budget {group.budget} s): {' '.join(command[-4:])}")
     began = time.monotonic()
     outcomes: Counter[str] = Counter()
     failures: list[str] = []
@@ -82,8 +128,7 @@ def run(group: Group, paths: list[str], extra: list[str]) -> Counter[str]:
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     for line in process.stdout:
-        sys.stdout.write(line)
-        sys.stdout.flush()
+        say(line.rstrip("\n"))
         plain = ANSI.sub("", line).strip()
         if group.kind == "forge" and plain.startswith("Ran ") and (match := FORGE_CLOSING.search(plain)):
             if " test suites " in plain or ("test suite" in plain and not closed):
@@ -97,24 +142,24 @@ def run(group: Group, paths: list[str], extra: list[str]) -> Counter[str]:
             failures.append(match.group(1))
     code = process.wait()
     if 0 < len(failures) <= RETRIED_MAX and outcomes["failed"] + outcomes["errors"] + outcomes["error"]:
-        code, outcomes = once_more(group, failures, outcomes)
+        code, outcomes = once_more(group, failures, outcomes, say)
     seconds = time.monotonic() - began
     bad = outcomes["failed"] + outcomes["error"] + outcomes["errors"]
     if (code != 0 or not closed or not outcomes["passed"] + outcomes["skipped"]) and not bad:
         outcomes["error"] += 1
         bad = 1
-        print(f"--- {group.name}: exit code {code}, {'no test ran' if closed else 'no closing line'}", flush=True)
+        say(f"--- {group.name}: exit code {code}, {'no test ran' if closed else 'no closing line'}")
     over = "" if seconds <= group.budget else ", OVER BUDGET"
-    print(f"--- {group.name}: {'failed' if bad else 'ok'}, {seconds:.0f} s of {group.budget} s{over}", flush=True)
+    say(f"--- {group.name}: {'failed' if bad else 'ok'}, {seconds:.0f} s of {group.budget} s{over}")
     return outcomes
 
 
-def once_more(group: Group, failures: list[str], before: Counter[str]) -> tuple[int, Counter[str]]:
+def once_more(group: Group, failures: list[str], before: Counter[str], say: Say) -> tuple[int, Counter[str]]:
     """Run what failed again, alone; the exit code, and the group's outcomes with the second ones in place."""
-    print(f"--- {group.name}: once more, alone: {', '.join(failures)}", flush=True)
+    say(f"--- {group.name}: once more, alone: {', '.join(failures)}")
     command = [*PYTEST, *failures]
     result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    print(result.stdout, flush=True)
+    say(result.stdout)
     outcomes = Counter({name: number for name, number in before.items() if name not in ("failed", "error", "errors")})
     matches = [match for line in result.stdout.splitlines() if (match := CLOSING.match(ANSI.sub("", line).strip()))]
     if not matches:
@@ -132,14 +177,14 @@ def main() -> int:
         print(f"no test group {', '.join(sorted(unknown))}; there are: {', '.join(group.name for group in GROUPS)}")
         return 2
     began = time.monotonic()
-    total: Counter[str] = Counter()
-    for group in GROUPS:
-        if wanted and group.name not in wanted:
-            continue
-        if paths := subjects(group):
-            total += run(group, paths, extra)
-        else:
-            print(f"--- {group.name}: no tests yet", flush=True)
+    chosen = [group for group in GROUPS if not wanted or group.name in wanted]
+    computing = [group for group in chosen if group.name in COMPUTING]
+    waiting = [group for group in chosen if group.name not in COMPUTING]
+    with ThreadPoolExecutor(1) as beside:
+        computed = beside.submit(run_all, computing, extra, held_back=bool(waiting))
+        total = run_all(waiting[:1], extra)
+        total += computed.result()
+    total += run_all(waiting[1:], extra)
     errors = total.pop("errors", 0) + total.pop("error", 0)
     if errors:
         total["errors"] = errors
