@@ -2,8 +2,8 @@
 
     python toolchain/run_tests.py [GROUP ...] [-- ARGUMENTS FOR PYTEST]
 
-The groups of the contracts compute all the time and the first of the others mostly waits for blocks: they run side by
-side, and a contract group's output comes when it has ended. The rest run one after the other.
+Contracts and SDK compute most of the time, nodes and storage mostly wait for blocks: these two halves run side by side,
+and the output of a group of the first half comes when it has ended. The rest run one after the other.
 A group that has no folder yet is named as such. A group that collects no test, dies or leaves no closing line fails.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ APE = [str(BIN / "ape"), "test", "-q", "--network", "ethereum:local:foundry", "-
 CLOSING = re.compile(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s.*$")
 FORGE_CLOSING = re.compile(r"(\d+) tests? passed, (\d+) failed, (\d+) skipped")
 APE_TESTS = ("tests/contracts/test_hub.py", "tests/contracts/test_staking.py", "tests/contracts/test_market.py")
+NETWORK_TESTS = ("tests/sdk/node", "tests/sdk/storage", "tests/sdk/devnet", "tests/sdk/test_demo.py")
 FAILURE = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?::.+?)(?: - .*)?$")
 RETRIED_MAX = 6
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -64,18 +66,23 @@ GROUPS = [
     Group("contracts", 240, [*PYTEST, *(f"--ignore={path}" for path in APE_TESTS)], ("tests/contracts",)),
     Group(
         "sdk",
-        900,
-        [*PYTEST, "--ignore=tests/sdk/devnet", "--ignore=tests/sdk/test_demo.py"],
+        240,
+        [*PYTEST, *(f"--ignore={path}" for path in NETWORK_TESTS)],
         ("tests/sdk", "tests/toolchain"),
         retried=True,
     ),
+    Group("node", 420, PYTEST, ("tests/sdk/node",), retried=True),
+    Group("storage", 480, PYTEST, ("tests/sdk/storage",), retried=True),
     Group("devnet", 300, PYTEST, ("tests/sdk/devnet", "tests/sdk/test_demo.py"), retried=True),
     Group("examples", 90, PYTEST, ("tests/examples",), retried=True),
 ]
 
 
-COMPUTING = ("forge", "ape", "contracts")
-"""Groups that need the processor, not the clock."""
+COMPUTING = ("forge", "ape", "contracts", "sdk")
+"""Groups that need the processor more than the clock."""
+
+BESIDE = ("node", "storage")
+"""Groups that run beside those: they mostly wait for blocks."""
 
 
 def subjects(group: Group) -> list[str]:
@@ -177,14 +184,16 @@ def main() -> int:
         print(f"no test group {', '.join(sorted(unknown))}; there are: {', '.join(group.name for group in GROUPS)}")
         return 2
     began = time.monotonic()
+    # Tests press Ctrl-C, and a shell's background jobs are born deaf to it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = [group for group in GROUPS if not wanted or group.name in wanted]
     computing = [group for group in chosen if group.name in COMPUTING]
     waiting = [group for group in chosen if group.name not in COMPUTING]
     with ThreadPoolExecutor(1) as beside:
         computed = beside.submit(run_all, computing, extra, held_back=bool(waiting))
-        total = run_all(waiting[:1], extra)
+        total = run_all([group for group in waiting if group.name in BESIDE], extra)
         total += computed.result()
-    total += run_all(waiting[1:], extra)
+    total += run_all([group for group in waiting if group.name not in BESIDE], extra)
     errors = total.pop("errors", 0) + total.pop("error", 0)
     if errors:
         total["errors"] = errors

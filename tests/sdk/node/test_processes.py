@@ -70,7 +70,7 @@ async def test_a_second_agent_on_one_folder_is_refused_with_the_holder_s_pid(mar
             [sys.executable, "-m", "blackhole.node", str(node.folder.path)], capture_output=True, text=True, timeout=20
         )
         assert second.returncode == 7
-        assert f"pid {node.process.pid}" in second.stderr
+        assert f"process {node.process.pid} (since " in second.stderr
         assert "Traceback" not in second.stderr
         assert (await node.request("GET", "/v1/health"))[0] == 200
     finally:
